@@ -1,0 +1,1 @@
+"""Audit events: what they hold (`events`), and where they go (`trail`, `sinks`)."""

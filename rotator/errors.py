@@ -1,0 +1,165 @@
+"""Every error that rotator raises, and what may be done after it.
+
+Answers of an authorization server are values (`rotator.model.TokenAnswer`); exceptions are for failures of ours.
+
+    RotatorError
+    ├── ConfigError(problems)            all of them at once
+    │   └── PluginError                  a named adapter that cannot be loaded
+    ├── LeaseHeld(holder, expires_at)    another holder is at work
+    ├── LeaseLost                        the lease ended before the request could be sent
+    ├── StoreError                       secret stores and state stores alike
+    │   ├── SecretNotFound               no such secret, or it is marked deleted
+    │   ├── StoreMissing                 the store itself is not there: table, mount, folder
+    │   ├── StoreDenied                  not allowed, or not authenticated
+    │   ├── StoreRejected                the store refuses this content for good: too large, malformed
+    │   ├── StoreCorrupt                 what is stored cannot be decoded
+    │   ├── VersionConflict(expected)    somebody else wrote first
+    │   ├── StoreUnavailable             surely not applied
+    │   └── StoreWriteInDoubt            perhaps applied
+    ├── EscrowUnavailable                the entry is not durable
+    ├── EscrowCorrupt                    the entry cannot be opened
+    ├── SealBroken                       a sealed text does not open with this key
+    └── AuditUnavailable                 the event is not durable
+
+Each carries facts, a hint for the operator and `then`: what the caller may do next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+Then = Literal["give_up", "retry", "reread", "compare"]
+"""`give_up`: a retry cannot help. `retry`: safe, nothing was applied. `reread`: read again, never overwrite.
+`compare`: read again and see whether the write was applied."""
+
+
+class RotatorError(Exception):
+    """The root of the tree.
+
+    Args:
+        message: What is wrong, naming the file, key or credential. Never holds a secret.
+        hint: What the operator can do about it; may be empty.
+    """
+
+    then: ClassVar[Then] = "give_up"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the configuration: where, what, and what to do."""
+
+    where: str
+    what: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}"
+        return f"{text}\n    → {self.hint}" if self.hint else text
+
+
+class ConfigError(RotatorError):
+    """The configuration cannot be used; `problems` lists everything found in it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class PluginError(ConfigError):
+    """A store, state or profile that is named in the configuration cannot be loaded."""
+
+
+class LeaseHeld(RotatorError):
+    """Another holder rotates this credential and its lease has not ended."""
+
+    then = "retry"
+
+    def __init__(self, holder: str, expires_at: datetime) -> None:
+        self.holder = holder
+        self.expires_at = expires_at
+        super().__init__(f"held by {holder} until {expires_at.isoformat()}")
+
+
+class LeaseLost(RotatorError):
+    """The lease ended, or would end, before the answer of the request can arrive; nothing was sent."""
+
+    then = "retry"
+
+
+class StoreError(RotatorError):
+    """A secret store or a state store failed."""
+
+
+class SecretNotFound(StoreError):
+    """There is no such secret, or it is marked deleted."""
+
+
+class StoreMissing(StoreError):
+    """The table, mount or folder that should hold the entries does not exist."""
+
+
+class StoreDenied(StoreError):
+    """The store does not allow the call, or does not know the caller."""
+
+
+class StoreRejected(StoreError):
+    """The store refuses this content for good, for example because it is too large."""
+
+
+class StoreCorrupt(StoreError):
+    """What is stored cannot be decoded or opened."""
+
+
+class VersionConflict(StoreError):
+    """The version that was expected is no longer the current one; nothing was written."""
+
+    then = "reread"
+
+    def __init__(self, where: str, *, expected: str | int | None) -> None:
+        self.expected = expected
+        super().__init__(f"{where}: no longer at version {expected}")
+
+
+class StoreUnavailable(StoreError):
+    """The store did not answer, or answered that it did nothing: surely not applied."""
+
+    then = "retry"
+
+
+class StoreWriteInDoubt(StoreError):
+    """The answer to a write was lost: it may or may not have been applied."""
+
+    then = "compare"
+
+
+class EscrowUnavailable(RotatorError):
+    """The escrow could not be read, or could not be made durable."""
+
+    then = "retry"
+
+
+class EscrowCorrupt(RotatorError):
+    """An escrow entry cannot be opened: damaged, or sealed with another key."""
+
+
+class SealBroken(RotatorError):
+    """A sealed text does not open: another key, another context, or damaged."""
+
+
+class AuditUnavailable(RotatorError):
+    """An audit event could not be made durable."""
+
+    then = "retry"

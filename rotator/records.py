@@ -1,0 +1,340 @@
+"""The state records: what every run of every replica knows about a secret, and about a provider and client.
+
+The logic over a record is written here once, as pure functions from record to record; a backend only swaps bodies.
+Safety rests on `StateRecord.presented` alone: a refresh token may be sent only by the holder whose compare-and-swap
+appended its digest. The lease merely avoids useless work and says when a dead holder's work may be taken over.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, TypeAdapter
+
+from rotator.errors import LeaseHeld, StoreCorrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rotator.redact import Secret
+
+Instant = Annotated[AwareDatetime, AfterValidator(lambda instant: instant.astimezone(UTC))]
+"""An aware UTC instant; what is read from a store is checked to be one."""
+
+ClaimOutcome = Literal["open", "settled", "rejected"]
+
+PRESENTED_KEPT = 64
+"""How many claims a record keeps. A document that shows a token older than 64 rotations is no stale read but a
+restored backup; the provider tells. 64 short entries are some 6 KiB, far below DynamoDB's 400 KiB per item."""
+
+HISTORY_KEPT = 5
+"""Enough for `status` and `explain`; the audit trail has the rest."""
+
+_DIGEST_KEY = b"rotator: claim on a refresh token"
+
+
+def digest_of(token: Secret) -> str:
+    """Return the digest under which a refresh token is claimed: 128 bits as 32 hex digits.
+
+    Keyed with a constant only. A key that operators configure was rejected: two replicas whose keys differ, or a
+    rotated key, would not recognise each other's claims and spend a token twice. Audit events carry another digest
+    with a secret key (`rotator.audit`).
+    """
+    return hmac.new(_DIGEST_KEY, token.reveal().encode(), hashlib.sha256).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A refresh token that some holder claimed in order to send it.
+
+    Args:
+        digest: `digest_of` the token.
+        place: Which escrow may hold its successor.
+        tries: How often a holder claimed to send it; 2 at most, but for `replay: safe`.
+        permitted: An operator allowed one more try.
+        error: For a rejected one, the provider's error code.
+    """
+
+    digest: str
+    rotation_id: str
+    claimed_at: Instant
+    holder: str = ""
+    place: str = ""
+    tries: int = 1
+    outcome: ClaimOutcome = "open"
+    permitted: bool = False
+    error: str | None = None
+    tried_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who is at work, and until when nobody else need look."""
+
+    holder: str
+    fence: int
+    expires_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A pause after a failure of this credential, for the token with this digest.
+
+    Args:
+        person: True when waiting alone will not mend it.
+        floor: Until then not even `--force` sends again (an identical request within a minute is abuse).
+    """
+
+    digest: str
+    until: Instant
+    floor: Instant
+    reason: str
+    error: str = ""
+    action: str = ""
+    failures: int = 1
+    person: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What is known of the refresh token's own life.
+
+    Args:
+        digest: The newest refresh token of this grant.
+        since: When this grant was first seen; its absolute life counts from here, rotation does not extend it.
+        expires_at: As the provider last said, if it says.
+    """
+
+    digest: str
+    since: Instant
+    expires_at: Instant | None = None
+    warned_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A finished rotation."""
+
+    rotation_id: str
+    at: Instant
+    version_before: str
+    version_after: str
+    expires_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedEntry:
+    """A token set that was received and is not yet confirmed in the store.
+
+    Args:
+        identity: The secret it belongs to.
+        parent: Digest of the refresh token that it succeeds.
+        kind: `tokens`, or `reply` for an answer that could not be read.
+        sealed: The sealed content, base64.
+    """
+
+    identity: str
+    parent: str
+    kind: Literal["tokens", "reply"]
+    rotation_id: str
+    credential: str
+    at: Instant
+    sealed: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateRecord:
+    """Everything that outlives a run about one secret."""
+
+    identity: str
+    presented: tuple[Claim, ...] = ()
+    lease: Lease | None = None
+    fence: int = 0
+    hold: Hold | None = None
+    grant: Grant | None = None
+    history: tuple[Done, ...] = ()
+    escrow: tuple[SealedEntry, ...] = ()
+
+    def claim_on(self, digest: str) -> Claim | None:
+        """Return the claim on a token, if it was ever claimed and not given back."""
+        return next((claim for claim in self.presented if claim.digest == digest), None)
+
+    def held_by_other(self, holder: str, now: datetime) -> Lease | None:
+        """Return the lease when somebody else holds it and it has not ended."""
+        lease = self.lease
+        if lease is None or lease.holder == holder or lease.expires_at <= now:
+            return None
+        return lease
+
+    @property
+    def last(self) -> Done | None:
+        """The newest finished rotation."""
+        return self.history[-1] if self.history else None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRecord:
+    """What every run knows about one provider and client.
+
+    Args:
+        cooldown_until: Nobody sends before; None when there is no cooldown.
+        next_slot_at: The first moment that no replica has reserved in the configured budget.
+    """
+
+    identity: str
+    cooldown_until: Instant | None = None
+    reason: str = ""
+    next_slot_at: Instant | None = None
+
+
+class ClaimRefused(Exception):  # noqa: N818 - a turn of the procedure, caught one floor up
+    """The record changed under the claim: decide again."""
+
+
+# ----------------------------------------------------------------------------------------------- transitions
+
+
+def take_lease(record: StateRecord, *, holder: str, now: datetime, expires_at: datetime) -> StateRecord:
+    """Take the lease, with a fencing number that never goes back.
+
+    Raises:
+        LeaseHeld: Somebody else holds it.
+    """
+    other = record.held_by_other(holder, now)
+    if other:
+        raise LeaseHeld(other.holder, other.expires_at)
+    fence = record.fence + 1
+    return replace(record, fence=fence, lease=Lease(holder, fence, expires_at))
+
+
+def claim(record: StateRecord, new: Claim, *, again: bool, any_tries: bool, lease: datetime) -> StateRecord:
+    """Append the claim that entitles its holder to send the token, and take the lease.
+
+    Args:
+        new: The claim to append; its `tries` is set here.
+        again: The token was claimed before and may be tried once more.
+        any_tries: The provider's replay is safe: no bound on the tries.
+        lease: When the lease ends.
+
+    Raises:
+        LeaseHeld: Somebody else holds the lease.
+        ClaimRefused: The token was claimed meanwhile, or has no try left.
+    """
+    held = take_lease(record, holder=new.holder, now=new.claimed_at, expires_at=lease)
+    before = record.claim_on(new.digest)
+    if before and before.rotation_id == new.rotation_id and before.holder == new.holder:
+        return record  # our own write, whose answer was lost
+    if before is None:
+        if again:
+            raise ClaimRefused
+        return replace(held, presented=(*held.presented, new)[-PRESENTED_KEPT:])
+    if not again or before.outcome != "open" or (before.tries >= 2 and not any_tries):  # noqa: PLR2004 - the last try
+        raise ClaimRefused
+    once_more = replace(
+        new, claimed_at=before.claimed_at, tries=before.tries + 1, permitted=False, tried_at=new.claimed_at
+    )
+    return replace(held, presented=_replaced(held.presented, once_more))
+
+
+def give_back(record: StateRecord, digest: str, rotation_id: str) -> StateRecord:
+    """Take this holder's claim out: the request never left, was not processed, or the token was not rotated.
+
+    A second try that came to nothing leaves the first one's doubt standing.
+    """
+    before = record.claim_on(digest)
+    if before is None or before.rotation_id != rotation_id:
+        return record
+    if before.tries > 1:
+        return replace(record, presented=_replaced(record.presented, replace(before, tries=before.tries - 1)))
+    return replace(record, presented=tuple(one for one in record.presented if one.digest != digest))
+
+
+def mark(record: StateRecord, digest: str, outcome: ClaimOutcome, *, error: str | None = None) -> StateRecord:
+    """Set the outcome of one token's claim; touches no other token's.
+
+    A settled claim forgets who held it and where: its digest is all that is asked for, 64 times over.
+    """
+    before = record.claim_on(digest)
+    if before is None:
+        return record
+    if outcome == "settled":
+        before = replace(before, holder="", place="", permitted=False, tried_at=None)
+    return replace(record, presented=_replaced(record.presented, replace(before, outcome=outcome, error=error)))
+
+
+def release(record: StateRecord, fence: int) -> StateRecord:
+    """Release the lease if it is still ours; the fencing number stays."""
+    if record.lease is None or record.lease.fence != fence:
+        return record
+    return replace(record, lease=None)
+
+
+def with_done(record: StateRecord, done: Done) -> StateRecord:
+    """Append a finished rotation, once."""
+    if any(one.rotation_id == done.rotation_id for one in record.history):
+        return record
+    return replace(record, history=(*record.history, done)[-HISTORY_KEPT:])
+
+
+def _replaced(presented: tuple[Claim, ...], new: Claim) -> tuple[Claim, ...]:
+    return tuple(new if one.digest == new.digest else one for one in presented)
+
+
+# ----------------------------------------------------------------------------------------------------- codec
+
+FORMAT = 1
+"""Written into every body. A reader that meets another number stops: an older rotator must not guess."""
+
+
+def to_body(record: StateRecord | ProviderRecord) -> dict[str, Any]:
+    """Return the JSON form of a record; defaults are left out, so that idle records stay small."""
+    body: dict[str, Any] = _adapter(type(record)).dump_python(record, mode="json", exclude_defaults=True)
+    return {"format": FORMAT, **body}
+
+
+def state_record(identity: str, body: Mapping[str, Any] | None) -> StateRecord:
+    """Read a record; a missing body is an empty record.
+
+    Raises:
+        StoreCorrupt: The body is not one that this version wrote.
+    """
+    return StateRecord(identity) if body is None else _decode(StateRecord, identity, body)
+
+
+def provider_record(identity: str, body: Mapping[str, Any] | None) -> ProviderRecord:
+    """Read a provider's record; a missing body is an empty record.
+
+    Raises:
+        StoreCorrupt: The body is not one that this version wrote.
+    """
+    return ProviderRecord(identity) if body is None else _decode(ProviderRecord, identity, body)
+
+
+_Record = TypeVar("_Record", StateRecord, ProviderRecord)
+
+
+def _decode(kind: type[_Record], identity: str, body: Mapping[str, Any]) -> _Record:
+    fields = dict(body)
+    try:
+        if fields.pop("format", None) != FORMAT:
+            raise ValueError("unknown format")
+        record: _Record = _adapter(kind).validate_python(fields)
+        if record.identity != identity:
+            raise ValueError("another identity")
+    except ValueError as error:  # pydantic's ValidationError is one
+        raise StoreCorrupt(
+            f"the state record of {identity} cannot be read: {type(error).__name__}",
+            hint="restore it from a backup that is not older than the last rotation; without it claims are forgotten",
+        ) from None
+    return record
+
+
+@functools.cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    # Built on first use: building costs some milliseconds that `--help` should not pay.
+    return TypeAdapter(kind)
