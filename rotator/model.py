@@ -5,13 +5,15 @@ Instants are aware UTC `datetime`s. Durations are seconds as `float`, their name
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from rotator.redact import Secret
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from rotator.redact import Secret
 
 Mode = Literal["daemon", "once", "lambda", "operator"]
 ClientAuth = Literal["client_secret_post", "client_secret_basic", "private_key_jwt", "none"]

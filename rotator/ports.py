@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from rotator.audit.events import AuditEvent
-    from rotator.model import Document, RefreshRequest, TokenAnswer, Versioned
+    from rotator.audit.events import AuditEvent, EventName
+    from rotator.model import Credential, Document, RefreshRequest, TokenAnswer, Versioned
     from rotator.records import SealedEntry, StateRecord
 
 
@@ -74,9 +74,7 @@ class SecretStore(Protocol):
         """
         ...
 
-    def compare_and_swap(
-        self, secret: str, document: Document, *, expected: str | None, write_id: str
-    ) -> Versioned:
+    def compare_and_swap(self, secret: str, document: Document, *, expected: str | None, write_id: str) -> Versioned:
         """Make `document` the current content if `expected` still is the current version.
 
         `expected=None` creates the secret and conflicts when it exists. `write_id` identifies the write: a repetition
@@ -300,6 +298,20 @@ class AuditSink(Protocol):
 
         Raises:
             AuditUnavailable: It may not be durable.
+        """
+        ...
+
+
+class Trail(Protocol):
+    """The audit trail, as the procedure sees it."""
+
+    def record(
+        self, event: EventName, credential: Credential, *, rotation_id: str | None = None, **details: Any
+    ) -> AuditEvent:
+        """Record an event with its common fields in every sink, durably.
+
+        Raises:
+            AuditUnavailable: It may not be durable in one of them.
         """
         ...
 

@@ -7,7 +7,6 @@ appended its digest. The lease merely avoids useless work and says when a dead h
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
 from dataclasses import dataclass, replace
@@ -56,7 +55,8 @@ class Claim:
         digest: `digest_of` the token.
         place: Which escrow may hold its successor.
         tries: How often a holder claimed to send it; 2 at most, but for `replay: safe`.
-        permitted: An operator allowed one more try.
+        permitted: One more try is allowed by an operator's word, or because the last one never left.
+        reported: The doubt about it was audited.
         error: For a rejected one, the provider's error code.
     """
 
@@ -68,6 +68,7 @@ class Claim:
     tries: int = 1
     outcome: ClaimOutcome = "open"
     permitted: bool = False
+    reported: bool = False
     error: str | None = None
     tried_at: Instant | None = None
 
@@ -192,7 +193,7 @@ class ProviderRecord:
     next_slot_at: Instant | None = None
 
 
-class ClaimRefused(Exception):  # noqa: N818 - a turn of the procedure, caught one floor up
+class ClaimRefused(Exception):
     """The record changed under the claim: decide again."""
 
 
@@ -250,8 +251,23 @@ def give_back(record: StateRecord, digest: str, rotation_id: str) -> StateRecord
     if before is None or before.rotation_id != rotation_id:
         return record
     if before.tries > 1:
-        return replace(record, presented=_replaced(record.presented, replace(before, tries=before.tries - 1)))
+        # The rotation id goes with the try, so that giving back twice counts once.
+        once_less = replace(before, tries=before.tries - 1, permitted=True, rotation_id=f"{rotation_id} given back")
+        return replace(record, presented=_replaced(record.presented, once_less))
+    return take_out(record, digest)
+
+
+def take_out(record: StateRecord, digest: str) -> StateRecord:
+    """Remove a token's claim altogether: the provider keeps the token alive, or an operator clears a latch."""
     return replace(record, presented=tuple(one for one in record.presented if one.digest != digest))
+
+
+def on_claim(record: StateRecord, digest: str, **changes: Any) -> StateRecord:
+    """Change single facts of one token's claim, if it stands."""
+    before = record.claim_on(digest)
+    if before is None:
+        return record
+    return replace(record, presented=_replaced(record.presented, replace(before, **changes)))
 
 
 def mark(record: StateRecord, digest: str, outcome: ClaimOutcome, *, error: str | None = None) -> StateRecord:
@@ -263,7 +279,7 @@ def mark(record: StateRecord, digest: str, outcome: ClaimOutcome, *, error: str 
     if before is None:
         return record
     if outcome == "settled":
-        before = replace(before, holder="", place="", permitted=False, tried_at=None)
+        before = replace(before, holder="", place="", permitted=False, reported=False, tried_at=None)
     return replace(record, presented=_replaced(record.presented, replace(before, outcome=outcome, error=error)))
 
 
@@ -334,7 +350,12 @@ def _decode(kind: type[_Record], identity: str, body: Mapping[str, Any]) -> _Rec
     return record
 
 
-@functools.cache
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {}
+
+
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     # Built on first use: building costs some milliseconds that `--help` should not pay.
-    return TypeAdapter(kind)
+    adapter = _ADAPTERS.get(kind.__name__)
+    if adapter is None:
+        adapter = _ADAPTERS[kind.__name__] = TypeAdapter(kind)
+    return adapter

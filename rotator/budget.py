@@ -1,0 +1,57 @@
+"""The provider's pacing, shared by all replicas: slots of a configured budget, reserved ahead in the state record."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from rotator.ledger import change_provider
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rotator.model import RateLimit
+    from rotator.ports import Clock, StateStore
+    from rotator.records import ProviderRecord
+    from rotator.retrying import Retrier
+
+AHEAD_S = 5.0
+"""How far ahead one reservation reaches. Longer spares writes of the record; but what a process reserves and does not
+use, nobody uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Reserves the moments at which requests may be sent. Thread-safe.
+
+    The slots are evenly spaced, `per / requests` apart: at most `requests` in any window of that length. A token
+    bucket that also lets a burst through was rejected, for it lets up to twice the budget into some windows.
+    """
+
+    state: StateStore
+    retrier: Retrier
+    clock: Clock
+
+    def reserve(self, key: str, limit: RateLimit, wanted: int) -> list[datetime]:
+        """Reserve up to `wanted` slots, at least one, for the provider and client of `key`.
+
+        Returns:
+            The moments, ascending; none of them was or will be given to anybody else.
+
+        Raises:
+            StoreError: The state cannot be read or written.
+        """
+        interval = timedelta(seconds=limit.interval_s)
+        count = max(1, min(wanted, math.floor(AHEAD_S / limit.interval_s)))
+        now = self.clock.now()
+
+        def reserved(record: ProviderRecord) -> ProviderRecord:
+            free = max(now, record.next_slot_at or now, record.cooldown_until or now)
+            return replace(record, next_slot_at=free + count * interval)
+
+        end = change_provider(self.state, key, self.retrier, reserved).next_slot_at
+        if end is None:
+            raise AssertionError("a reservation sets the next free slot")
+        return [end - (count - position) * interval for position in range(count)]

@@ -1,0 +1,209 @@
+"""Reading and writing the credential document: the JSON object inside a secret. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from rotator.model import Document, Malformed, StoredTokens, Versioned
+from rotator.redact import Secret
+
+if TYPE_CHECKING:
+    from rotator.model import Provider, TokenSet
+
+DISTANT_S = 100 * 365 * 86_400
+"""Instants further than a century past the epoch's own century are milliseconds or nonsense; both count as unknown,
+for unknown means due now and a token that seems to live for ever would never be refreshed."""
+
+LATEST = datetime.fromtimestamp(0, UTC) + timedelta(seconds=2 * DISTANT_S)
+
+
+def parse_document(text: str | bytes | None) -> Document | Malformed:
+    """Return the document in a secret's content, or why there is none. The problem never quotes the content."""
+    if text is None:
+        return Malformed("it is binary, not text")
+    if isinstance(text, bytes):
+        try:
+            text = text.decode()
+        except UnicodeDecodeError:
+            return Malformed("it is binary, not text")
+    if not text.strip():
+        return Malformed("it is empty")
+    try:
+        value = json.loads(text, object_pairs_hook=_no_duplicates)
+    except _DuplicateNameError:
+        return Malformed("a name stands in it twice")
+    except (ValueError, RecursionError):
+        return Malformed("it is not JSON")
+    if not isinstance(value, dict):
+        return Malformed("it is not a JSON object")
+    return Document(value)
+
+
+class _DuplicateNameError(ValueError):
+    """Which of the two would be meant cannot be known."""
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise _DuplicateNameError
+    return fields
+
+
+def document_text(document: Document) -> str:
+    """Return the compact JSON text of a document, names in their order."""
+    return json.dumps(dict(document.fields), ensure_ascii=False, separators=(",", ":"))
+
+
+# ----------------------------------------------------------------------------------------------------- reading
+
+
+def stored_tokens(stored: Versioned, provider: Provider) -> StoredTokens | Malformed:
+    """Return what a stored document says about its tokens.
+
+    The lifetime is taken, in this order, from `expires_at`; from `expires_in` and `issued_at` (else the version's
+    creation time); from the `exp` of an access token that is a JWT; from the profile's default. None of them is an
+    unknown expiry, which counts as due now.
+    """
+    if isinstance(stored.content, Malformed):
+        return stored.content
+    fields = stored.content.fields
+    refresh_token = _secret(fields, "refresh_token")
+    if refresh_token is None:
+        return Malformed("it has no refresh_token")
+    access_token = _secret(fields, "access_token")
+    issued_at = instant(fields.get("issued_at")) or stored.created_at
+    return StoredTokens(
+        refresh_token=refresh_token,
+        access_token=access_token,
+        issued_at=issued_at,
+        expires_at=_expiry(fields, access_token, issued_at, provider) if access_token else None,
+        scope=_text(fields, "scope"),
+        client_id=_text(fields, "client_id"),
+        client_secret=_secret(fields, "client_secret"),
+        id_token=_secret(fields, "id_token"),
+    )
+
+
+def _expiry(fields: Any, access_token: Secret, issued_at: datetime | None, provider: Provider) -> datetime | None:
+    stated = instant(fields.get("expires_at"))
+    if stated:
+        return stated
+    expires_in_s = seconds(fields.get("expires_in"))
+    if expires_in_s is not None and issued_at:
+        return issued_at + timedelta(seconds=expires_in_s)
+    from_jwt = instant(jwt_claims(access_token).get("exp"))
+    if from_jwt:
+        return from_jwt
+    if provider.default_lifetime_s is not None and issued_at:
+        return issued_at + timedelta(seconds=provider.default_lifetime_s)
+    return None
+
+
+def _text(fields: Any, name: str) -> str | None:
+    value = fields.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _secret(fields: Any, name: str) -> Secret | None:
+    text = _text(fields, name)
+    return Secret(text) if text else None
+
+
+def instant(value: object) -> datetime | None:
+    """Read an instant: epoch seconds as number or digits, or RFC 3339; anything else is unknown."""
+    number = _number(value)
+    if number is not None:
+        return datetime.fromtimestamp(number, UTC) if 0 < number < 2 * DISTANT_S else None
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    if moment.tzinfo is None or not 1 < moment.year < LATEST.year:
+        return None  # a local time of an unknown place, or beyond reach
+    return moment.astimezone(UTC)
+
+
+def seconds(value: object) -> float | None:
+    """Read a lifetime in seconds: a number or digits, neither negative nor longer than a century."""
+    number = _number(value)
+    return number if number is not None and 0 <= number < DISTANT_S else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def jwt_claims(token: Secret) -> dict[str, Any]:
+    """Return the claims of a token that is a JWT, unverified; empty when it is none (RFC 7519 section 3)."""
+    parts = token.reveal().split(".")
+    if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature
+        return {}
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, binascii.Error, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+# ----------------------------------------------------------------------------------------------------- writing
+
+
+def merged(document: Document, tokens: TokenSet, *, sent_at: datetime, provider: Provider) -> Document:
+    """Return the document with the received tokens in it; every other field stays as it was.
+
+    `expires_at` counts from when the request was sent: the provider counts from when it generated the answer, which
+    is later, so the stored instant is never too late. Tokens that must not be published leave only the refresh token,
+    for its predecessor is spent.
+    """
+    fields = dict(document.fields)
+    if tokens.refresh_token:
+        fields["refresh_token"] = tokens.refresh_token.reveal()
+    if tokens.extra_problem:
+        return Document(fields)
+    fields["access_token"] = tokens.access_token.reveal()
+    fields["token_type"] = tokens.token_type
+    if tokens.scope:
+        fields["scope"] = tokens.scope
+    if tokens.id_token:
+        fields["id_token"] = tokens.id_token.reveal()
+    issued_at = int(sent_at.timestamp())
+    fields["issued_at"] = issued_at
+    lifetime_s = _lifetime_s(tokens, issued_at, provider)
+    if lifetime_s is None:
+        # The old token's expiry says nothing about the new one.
+        fields.pop("expires_in", None)
+        fields.pop("expires_at", None)
+    else:
+        fields["expires_in"] = lifetime_s
+        fields["expires_at"] = issued_at + lifetime_s
+    return Document(fields)
+
+
+def _lifetime_s(tokens: TokenSet, issued_at: int, provider: Provider) -> int | None:
+    if tokens.expires_in_s is not None:
+        return int(tokens.expires_in_s)
+    expires_at = instant(jwt_claims(tokens.access_token).get("exp"))
+    if expires_at:
+        return max(0, int(expires_at.timestamp()) - issued_at)
+    return None if provider.default_lifetime_s is None else int(provider.default_lifetime_s)

@@ -1,0 +1,119 @@
+"""One state record in hand: pure changes, applied by compare-and-swap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rotator import records
+from rotator.errors import StoreUnavailable, StoreWriteInDoubt, VersionConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rotator.ports import StateStore
+    from rotator.records import ProviderRecord, StateRecord
+    from rotator.retrying import Retrier
+
+CONFLICTS = 20
+"""A record is contended by the replicas that look at one secret, a handful; twenty lost races in a row mean that
+something writes without end."""
+
+
+def secret_key(identity: str) -> str:
+    """Return the key under which a secret's record is kept."""
+    return f"secret/{identity}"
+
+
+def provider_key(endpoint: str, client_id: str | None) -> str:
+    """Return the key of the record that a provider and client share.
+
+    By endpoint, not by the provider's configured name: two names for one endpoint share its limits.
+    """
+    return f"provider/{endpoint}|{client_id or ''}"
+
+
+class SecretLedger:
+    """A secret's record (`rotator.ports.RecordWriter`); keeps the revision last seen. For one thread."""
+
+    def __init__(self, state: StateStore, identity: str, retrier: Retrier) -> None:
+        self._state = state
+        self._key = secret_key(identity)
+        self._identity = identity
+        self._retrier = retrier
+        self._revision = 0
+        self.record: StateRecord = records.StateRecord(identity)
+
+    def load(self) -> StateRecord:
+        """Read the record.
+
+        Raises:
+            StoreError: As `StateStore.read`, after retries.
+        """
+        body, self._revision = self._retrier.call(lambda: self._state.read(self._key))
+        self.record = records.state_record(self._identity, body)
+        return self.record
+
+    def change(self, change: Callable[[StateRecord], StateRecord]) -> StateRecord:
+        """Apply a pure change, on a re-read record after every conflict; nothing is written when nothing changes.
+
+        A write whose answer was lost is compared: the change is applied to what is there now. Changes are therefore
+        written so that applying one twice is the same as once.
+
+        Raises:
+            StoreError: As `StateStore.compare_and_swap`, but for VersionConflict.
+        """
+        for _ in range(CONFLICTS):
+            wanted = change(self.record)
+            if wanted == self.record:
+                return self.record
+            body = records.to_body(wanted)
+            revision = self._revision
+            try:
+                self._revision = self._retrier.call(
+                    lambda: self._state.compare_and_swap(self._key, body, expected=revision)  # noqa: B023 - called at once
+                )
+            except VersionConflict:
+                self.load()
+            except StoreWriteInDoubt:
+                self.load()
+                if self.record == wanted:
+                    return wanted
+            else:
+                self.record = wanted
+                return wanted
+        raise StoreUnavailable(f"the state record of {self._identity} changes without end")
+
+
+def read_provider(state: StateStore, key: str, retrier: Retrier) -> tuple[ProviderRecord, int]:
+    """Return a provider's record and its revision.
+
+    Raises:
+        StoreError: As `StateStore.read`, after retries.
+    """
+    body, revision = retrier.call(lambda: state.read(key))
+    return records.provider_record(key, body), revision
+
+
+def change_provider(
+    state: StateStore,
+    key: str,
+    retrier: Retrier,
+    change: Callable[[ProviderRecord], ProviderRecord],
+) -> ProviderRecord:
+    """Apply a pure change to a provider's record by compare-and-swap and return the record.
+
+    Raises:
+        StoreError: As `StateStore.compare_and_swap`, but for VersionConflict.
+    """
+    for _ in range(CONFLICTS):
+        record, revision = read_provider(state, key, retrier)
+        wanted = change(record)
+        if wanted == record:
+            return record
+        body = records.to_body(wanted)
+        try:
+            retrier.call(lambda: state.compare_and_swap(key, body, expected=revision))  # noqa: B023 - called at once
+        except (VersionConflict, StoreWriteInDoubt):
+            continue
+        return wanted
+    raise StoreUnavailable(f"the state record {key} changes without end")

@@ -1,0 +1,114 @@
+"""What became of one credential in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from rotator import policy
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rotator.errors import RotatorError
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """New tokens are in the store.
+
+    Args:
+        next_at: When the next refresh falls due; None is unknown.
+        warnings: What did no harm: a server's defect, an event that was not recorded.
+    """
+
+    name: str
+    expires_at: datetime | None
+    version: str
+    next_at: datetime | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Nothing was due; look again at `until`."""
+
+    name: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Put off: a later run does it without anybody's help.
+
+    Args:
+        reason: A short slug: `rate_limited`, `provider_unavailable`, `held`, `in_doubt`, `stale_read`, …
+        retry_at: When to look again; None is at the next pass.
+    """
+
+    name: str
+    reason: str
+    retry_at: datetime | None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A person is needed.
+
+    Args:
+        reason: A short slug: `latched`, `misconfigured`, `unusable`, `in_doubt`, …
+        error: What is wrong, in words.
+        action: What to do about it, a command where there is one.
+        retry_at: When to look again by itself; None is at the next pass.
+    """
+
+    name: str
+    reason: str
+    error: str
+    action: str
+    retry_at: datetime | None = None
+
+
+Outcome = Rotated | Fresh | Deferred | Failed
+
+
+def of_decision(name: str, decision: policy.Decision) -> Outcome:  # noqa: C901 - one case per decision
+    """Return the outcome of a decision that asks for no action now; of one that does, what it waits for."""
+    match decision:
+        case policy.Fresh(until=until):
+            return Fresh(name, until)
+        case policy.Due(reason=reason) | policy.Recover(reason=reason):
+            return Deferred(name, "due", None, reason)
+        case policy.Stale(reason=reason):
+            return Deferred(name, "stale_read", None, reason)
+        case policy.Held(until=until, reason=reason):
+            return Deferred(name, "held", until, reason)
+        case policy.InDoubt(until=None, reason=reason, action=action):
+            return Failed(name, "in_doubt", reason, action)
+        case policy.InDoubt(until=until, reason=reason):
+            return Deferred(name, "in_doubt", until, reason)
+        case policy.Latched(reason=reason, action=action):
+            return Failed(name, "latched", reason, action)
+        case policy.CoolingDown(until=until, reason=reason, error=error, action=action, person=True):
+            return Failed(name, reason, error, action, until)
+        case policy.CoolingDown(until=until, reason=reason, error=error):
+            return Deferred(name, reason, until, error)
+        case policy.Unusable(problem=problem, action=action):
+            return Failed(name, "unusable", problem, action)
+        case _:
+            assert_never(decision)
+
+
+def of_error(name: str, error: RotatorError, retry_at: datetime | None = None) -> Outcome:
+    """Return the outcome of a failure of ours: temporary ones are put off, the others need a person."""
+    reason = _slug(error)
+    if error.then == "give_up":
+        return Failed(name, reason, error.message, error.hint, retry_at)
+    return Deferred(name, reason, retry_at, str(error))
+
+
+def _slug(error: RotatorError) -> str:
+    """Turn `StoreUnavailable` into `store_unavailable`."""
+    name = type(error).__name__
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")

@@ -1,0 +1,284 @@
+"""What to do about a credential. Pure: everything that was read goes in, a decision with its reason comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from rotator.documents import stored_tokens
+from rotator.model import Malformed
+from rotator.records import digest_of
+from rotator.schedule import Timing, timing
+
+if TYPE_CHECKING:
+    from rotator.model import Credential, StoredTokens, TokenSet, Versioned
+    from rotator.records import Claim, ProviderRecord, SealedEntry, StateRecord
+
+CLOCK_SKEW_S = 5.0
+"""How far two machines' clocks may differ without harm to a replay window; NTP keeps them within a second."""
+
+STALE_FOR_S = 15 * 60.0
+"""A store shows an old version for seconds, in AWS's words up to minutes. After a quarter of an hour it is no stale
+read: somebody put an old version back."""
+
+MOST_TRIES = 2
+"""A refresh token is sent at most twice, the second time only by the rules of doubt; but for `replay: safe`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An escrow entry for this secret, opened.
+
+    Args:
+        tokens: What was received; None when the reply could not be read.
+        sent_at: When the request that brought them was sent.
+    """
+
+    entry: SealedEntry
+    tokens: TokenSet | None
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that is known about a credential at one moment.
+
+    Args:
+        place: This process's escrow; `shared` when every replica sees it.
+        shared_with: Another credential whose document holds, or whose record spent, the same refresh token.
+        force: An operator wants a refresh although none is due.
+    """
+
+    credential: Credential
+    stored: Versioned
+    record: StateRecord
+    provider: ProviderRecord
+    waiting: tuple[Waiting, ...]
+    now: datetime
+    holder: str
+    place: str
+    escrow_shared: bool
+    horizon_s: float = 0.0
+    force: bool = False
+    shared_with: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Nothing to do before `until`."""
+
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Refresh now. `again` marks one more presentation of a token in doubt; `deadline` is the access token's end."""
+
+    reason: str
+    tokens: StoredTokens
+    deadline: datetime | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """A successor waits in escrow: write it back, or only settle when the document already shows it."""
+
+    waiting: Waiting
+    written: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The store shows a version that is already replaced."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """The token may be spent and no successor is in sight.
+
+    Args:
+        claim: The claim whose outcome is open.
+        until: When it is presented one last time; None when a person has to decide.
+    """
+
+    claim: Claim
+    until: datetime | None
+    reason: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Another holder is at work."""
+
+    holder: str
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Latched:
+    """The grant is dead; only a new refresh token, or an operator's word, changes that."""
+
+    error: str
+    since: datetime
+    reason: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class CoolingDown:
+    """A pause: the provider's, or after a failure. `person` when waiting alone will not mend it."""
+
+    until: datetime
+    reason: str
+    error: str = ""
+    action: str = ""
+    person: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """The document cannot be used as it is."""
+
+    problem: str
+    action: str
+
+    @property
+    def reason(self) -> str:
+        """What is wrong."""
+        return self.problem
+
+
+Decision = Fresh | Due | Recover | Stale | InDoubt | Held | Latched | CoolingDown | Unusable
+
+
+def decide(situation: Situation) -> Decision:
+    """Return what to do about a credential, and why.
+
+    In this order: what cannot be used; what waits in escrow, for a received token set goes before everything; what
+    was presented before; whether anything is due at all; and what stands in the way of a refresh that is due.
+    """
+    stored, record = situation.stored, situation.record
+    name = situation.credential.name
+    tokens = stored_tokens(stored, situation.credential.provider)
+    if isinstance(tokens, Malformed):
+        return Unusable(f"the secret cannot be used: {tokens.problem}", f"rotator put {name}")
+    if situation.shared_with:
+        return Unusable(
+            f"it shares one grant with {situation.shared_with}: the first refresh of either spends the other's token",
+            "give each credential a login of its own, or let both readers read one secret",
+        )
+    digest = digest_of(tokens.refresh_token)
+    recover = _recover(situation, tokens, digest)
+    if recover:
+        return _unless_held(situation) or recover
+    claim = record.claim_on(digest)
+    when = timing(situation.credential, tokens, horizon_s=situation.horizon_s)
+    if claim:
+        presented = _presented(situation, tokens, claim, when)
+        if presented:
+            return presented
+    if not situation.force and when.eligible_at and situation.now < when.eligible_at:
+        return Fresh(when.eligible_at, f"not due before {_text(when.eligible_at)}")
+    blocked = _blocked(situation, digest)
+    if blocked:
+        return blocked
+    why = "an operator forces it" if situation.force else when.why
+    return Due(why, tokens, deadline=when.expires_at)
+
+
+def _recover(situation: Situation, tokens: StoredTokens, digest: str) -> Recover | None:
+    for waiting in situation.waiting:
+        if waiting.tokens is None:
+            continue
+        new = waiting.tokens.refresh_token
+        if new and digest_of(new) == digest:
+            return Recover(waiting, written=True, reason="its successor is written and not settled")
+        if waiting.entry.parent == digest:
+            # Where the provider keeps the refresh token, parent and successor look alike; then the newer one stays.
+            written = new is None and (
+                tokens.access_token == waiting.tokens.access_token
+                or (tokens.issued_at is not None and tokens.issued_at > waiting.sent_at)
+            )
+            return Recover(waiting, written, "its successor waits in escrow")
+    return None
+
+
+def _presented(situation: Situation, tokens: StoredTokens, claim: Claim, when: Timing) -> Decision | None:
+    name = situation.credential.name
+    if claim.outcome == "settled":
+        last = situation.record.last
+        if last and situation.now - last.at > timedelta(seconds=STALE_FOR_S):
+            return Unusable(
+                "the store shows a refresh token that is already spent: an old version was put back",
+                f"put the newer version back, or log in again: rotator put {name}",
+            )
+        return Stale("the store shows a refresh token that is already spent")
+    if claim.outcome == "rejected":
+        return Latched(
+            error=claim.error or "rejected",
+            since=claim.claimed_at,
+            reason=f"the provider rejected this refresh token ({claim.error})",
+            action=f"log in again and put the new token set: rotator put {name}",
+        )
+    return _unless_held(situation) or _in_doubt(situation, tokens, claim, when)
+
+
+def _in_doubt(situation: Situation, tokens: StoredTokens, claim: Claim, when: Timing) -> Decision:
+    """Apply the provider's replay rule to a token that may be spent (DESIGN: "What makes it safe")."""
+    provider = situation.credential.provider
+    replay, now = provider.replay, situation.now
+    name = situation.credential.name
+    reason = f"the reply to a refresh was lost at {_text(claim.tried_at or claim.claimed_at)}"
+    safe = replay.kind == "safe"
+    if claim.tries >= MOST_TRIES and not safe:
+        return InDoubt(claim, None, f"{reason}, for the second time", f"log in again: rotator put {name}")
+    if not situation.escrow_shared and claim.place != situation.place and now < (when.expires_at or now):
+        reason = f"{reason}, and its successor may lie in the escrow of {claim.holder}"
+        return InDoubt(claim, when.expires_at, reason, "let that holder run again")
+    again = Due("a rotation in doubt is tried once more", tokens, deadline=when.expires_at, again=True)
+    inside = claim.claimed_at + timedelta(seconds=replay.window_s - provider.timeout_s - CLOCK_SKEW_S)
+    allowed = (
+        claim.permitted or safe or replay.kind == "until_successor_used" or (replay.kind == "window" and now < inside)
+    )
+    if not allowed and provider.on_doubt == "operator":
+        action = f"rotator resolve {name} --replay (one more try) or --discard"
+        return InDoubt(claim, None, reason, action)
+    ahead = now + timedelta(seconds=situation.horizon_s)  # a one-shot run may not come again in time
+    if not allowed and when.last_try_at and ahead < when.last_try_at:
+        action = f"wait, or rotator resolve {name} --replay"
+        return InDoubt(claim, when.last_try_at, reason, action)
+    return _blocked(situation, claim.digest) or again
+
+
+def _blocked(situation: Situation, digest: str) -> Decision | None:
+    """Return what stands in the way of sending now."""
+    record, now = situation.record, situation.now
+    hold = record.hold
+    if hold and hold.digest == digest and now < (hold.floor if situation.force else hold.until):
+        until = hold.floor if situation.force else hold.until
+        return CoolingDown(until, hold.reason, hold.error, hold.action, person=hold.person)
+    cooldown = situation.provider.cooldown_until
+    if cooldown and now < cooldown:
+        return CoolingDown(cooldown, "rate_limited", error=situation.provider.reason)
+    if record.last and record.last.version_before == situation.stored.version != record.last.version_after:
+        return Stale("the store shows the version before the last rotation")
+    return _unless_held(situation)
+
+
+def _unless_held(situation: Situation) -> Held | None:
+    lease = situation.record.held_by_other(situation.holder, situation.now)
+    if lease is None:
+        return None
+    return Held(lease.holder, lease.expires_at, f"{lease.holder} is at work on it")
+
+
+def _text(instant: datetime) -> str:
+    return instant.isoformat(timespec="seconds").replace("+00:00", "Z")

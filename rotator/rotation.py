@@ -1,0 +1,233 @@
+"""The procedure: one credential, from what was read to what is settled.
+
+It reads like the list in the design: decide, recover, claim, audit, exchange, escrow, write back, settle. The budget
+is waited for before it begins (`rotator.budget`): nothing slow stands between a claim and its request, for a crash
+there leaves a doubt about a request that was never sent.
+
+What follows an answer stands in `rotator.settling` (new tokens) and `rotator.setbacks` (none).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from rotator import outcomes, policy
+from rotator.attempt import Attempt
+from rotator.errors import AuditUnavailable, LeaseHeld, LeaseLost, RotatorError
+from rotator.model import Document, Refreshed, RefreshRequest
+from rotator.observe import client_id_of
+from rotator.received import Received
+from rotator.records import Claim, ClaimRefused, claim, digest_of, on_claim, take_lease
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rotator.model import Credential, StoredTokens, TokenAnswer
+    from rotator.observe import Observed, Observer
+    from rotator.outcomes import Outcome
+    from rotator.ports import Clock, Escrow, Ids, Seal, TokenEndpoint, Trail
+    from rotator.setbacks import Setbacks
+    from rotator.settling import Settling
+
+AFTER_THE_ANSWER_S = 30.0
+"""How much longer than the request the lease lasts: escrow, write and settling, with a store that stumbles. A lease
+that ends earlier than its work does no harm, it only lets another replica look in vain."""
+
+LOOK_AGAIN_S = 5.0
+"""When a record changed under us, its writer is at work; a few seconds later the picture is clear."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """Runs the procedure. Thread-safe, for different credentials at once; holds no lock and remembers nothing."""
+
+    observer: Observer
+    settling: Settling
+    setbacks: Setbacks
+    escrow: Escrow
+    seal: Seal
+    trail: Trail
+    endpoint: TokenEndpoint
+    clock: Clock
+    ids: Ids
+
+    def run(self, observed: Observed) -> Outcome:
+        """Do what the decision about an observed credential asks for. Raises nothing of ours: failures are outcomes.
+
+        Raises:
+            BaseException: Only what is no `RotatorError`: a defect, or the end of the process.
+        """
+        name = observed.situation.credential.name
+        decision = policy.decide(observed.situation)
+        try:
+            match decision:
+                case policy.Recover():
+                    return self._recover(observed, decision)
+                case policy.Due():
+                    return self._refresh(observed, decision)
+                case policy.InDoubt():
+                    self._report_doubt(observed, decision)
+        except LeaseHeld as held:
+            return outcomes.Deferred(name, "held", held.expires_at)
+        except ClaimRefused:
+            return outcomes.Deferred(name, "held", self._soon(), "another replica was faster")
+        except RotatorError as error:
+            return outcomes.of_error(name, error)
+        return outcomes.of_decision(name, decision)
+
+    # ------------------------------------------------------------------------------------------------ recover
+
+    def _recover(self, observed: Observed, recover: policy.Recover) -> Outcome:
+        """Finish what a dead holder began: its successor waits in escrow."""
+        entry = recover.waiting.entry
+        attempt = self._attempt(observed, digest=entry.parent, rotation_id=entry.rotation_id)
+        lease_s = observed.situation.credential.provider.timeout_s + AFTER_THE_ANSWER_S
+        now = self.clock.now()
+        observed.ledger.change(
+            lambda record: take_lease(
+                record,
+                holder=observed.situation.holder,
+                now=now,
+                expires_at=now + timedelta(seconds=lease_s),
+            )
+        )
+        attempt = replace(attempt, fence=observed.ledger.record.fence)
+        if recover.waiting.tokens is None:
+            raise AssertionError("an unreadable reply is never recovered")
+        received = Received(
+            tokens=recover.waiting.tokens,
+            sent_at=recover.waiting.sent_at,
+            parent=entry.parent,
+            rotation_id=entry.rotation_id,
+        )
+        return self.settling.replayed(attempt, received, written=recover.written)
+
+    # ------------------------------------------------------------------------------------------------ refresh
+
+    def _refresh(self, observed: Observed, due: policy.Due) -> Outcome:
+        credential = observed.situation.credential
+        request = self._request(credential, observed, due.tokens)
+        attempt = self._attempt(observed, digest=digest_of(due.tokens.refresh_token), rotation_id=self.ids.new_id())
+        if not self.escrow.shared:
+            # A shared escrow is proven by the claim, which is written to the same place.
+            self.escrow.prove_writable()
+        attempt = self._claim(attempt, due)
+        try:
+            answer, attempt = self._exchange(attempt, due, request)
+        except (AuditUnavailable, LeaseLost) as error:
+            return self.setbacks.never_sent(attempt, error)
+        if isinstance(answer, Refreshed):
+            received = Received(answer.tokens, attempt.started_at, attempt.digest, attempt.rotation_id)
+            return self.settling.received(attempt, received, answer.warnings)
+        return self.setbacks.answered(attempt, answer)
+
+    def _request(self, credential: Credential, observed: Observed, tokens: StoredTokens) -> RefreshRequest:
+        """Build the request from sources that are read now, so that a rotated client secret is picked up.
+
+        Raises:
+            ConfigError: A source of a client secret or key fails.
+        """
+        return RefreshRequest(
+            provider=credential.provider,
+            refresh_token=tokens.refresh_token,
+            client_id=client_id_of(credential, observed.situation.stored),
+            client_secret=credential.client_secret() or tokens.client_secret,
+            private_key=credential.private_key(),
+            scope=credential.scope,
+            granted_scope=tokens.scope,
+            id_token=tokens.id_token,
+        )
+
+    def _attempt(self, observed: Observed, *, digest: str, rotation_id: str) -> Attempt:
+        """Gather what the steps share. Computing the audit digest proves the seal key before anything is claimed."""
+        return Attempt(
+            observed=observed,
+            digest=digest,
+            rotation_id=rotation_id,
+            audit_digest=self.seal.audit_digest(_presented_text(observed)),
+            started_at=self.clock.now(),
+        )
+
+    def _claim(self, attempt: Attempt, due: policy.Due) -> Attempt:
+        """Append the token's digest and take the lease in one conditional write, which also proves the state."""
+        situation = attempt.observed.situation
+        provider = situation.credential.provider
+        now = self.clock.now()
+        lease_until = now + timedelta(seconds=provider.timeout_s + AFTER_THE_ANSWER_S)
+        new = Claim(
+            digest=attempt.digest,
+            rotation_id=attempt.rotation_id,
+            claimed_at=now,
+            holder=situation.holder,
+            place=situation.place,
+        )
+        record = attempt.observed.ledger.change(
+            lambda record: claim(
+                record, new, again=due.again, any_tries=provider.replay.kind == "safe", lease=lease_until
+            )
+        )
+        if record.lease is None:
+            raise AssertionError("a claim takes the lease")
+        standing = record.claim_on(attempt.digest)
+        return replace(
+            attempt,
+            fence=record.lease.fence,
+            lease_until=record.lease.expires_at,
+            tries=standing.tries if standing else 1,
+        )
+
+    def _exchange(self, attempt: Attempt, due: policy.Due, request: RefreshRequest) -> tuple[TokenAnswer, Attempt]:
+        """Audit, then send, once.
+
+        Raises:
+            AuditUnavailable: Nothing was sent.
+            LeaseLost: Nothing was sent.
+        """
+        credential = attempt.credential
+        self.trail.record(
+            "rotation.started",
+            credential,
+            rotation_id=attempt.rotation_id,
+            attempt=attempt.tries,
+            refresh_token_digest=attempt.audit_digest,
+            version_before=attempt.observed.situation.stored.version,
+            reason=due.reason,
+        )
+        now = self.clock.now()
+        left_s = (attempt.lease_until - now).total_seconds() - policy.CLOCK_SKEW_S
+        if left_s < credential.provider.timeout_s:
+            raise LeaseLost(f"{credential.name}: the lease would end before the answer", hint="it is tried again")
+        attempt = replace(attempt, started_at=now, monotonic_s=self.clock.monotonic_s())
+        return self.endpoint.refresh(request, deadline_s=credential.provider.timeout_s), attempt
+
+    # -------------------------------------------------------------------------------------------------- doubt
+
+    def _report_doubt(self, observed: Observed, decision: policy.InDoubt) -> None:
+        """Audit a doubt that a dead holder left behind, once among all replicas."""
+        situation = observed.situation
+        claim_ = decision.claim
+        if claim_.reported:
+            return
+        try:
+            self.trail.record(
+                "rotation.in_doubt",
+                situation.credential,
+                rotation_id=claim_.rotation_id,
+                refresh_token_digest=self.seal.audit_digest(_presented_text(observed)),
+                reason=decision.reason,
+                retry_at=decision.until,
+            )
+            observed.ledger.change(lambda record: on_claim(record, claim_.digest, reported=True))
+        except RotatorError:
+            # The doubt itself is the outcome; a report that could not be made is made by the next pass.
+            return
+
+    def _soon(self) -> datetime:
+        return self.clock.now() + timedelta(seconds=LOOK_AGAIN_S)
+
+
+def _presented_text(observed: Observed) -> str:
+    content = observed.situation.stored.content
+    return str(content.fields.get("refresh_token", "")) if isinstance(content, Document) else ""

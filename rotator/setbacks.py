@@ -1,0 +1,186 @@
+"""What follows an exchange that brought no new tokens: give the claim back, latch it, or leave it in doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, assert_never
+
+from rotator import outcomes, policy
+from rotator.documents import stored_tokens
+from rotator.errors import RotatorError, StoreError
+from rotator.ledger import change_provider
+from rotator.model import InDoubt, Malformed, Misconfigured, RateLimited, Rejected, Unavailable
+from rotator.received import sealed_reply
+from rotator.records import Hold, SealedEntry, digest_of, give_back, mark, on_claim, release
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rotator.attempt import Attempt, Teller
+    from rotator.outcomes import Outcome
+    from rotator.ports import Clock, Escrow, Seal, SecretStore, StateStore
+    from rotator.records import ProviderRecord
+    from rotator.retrying import Retrier
+
+PAUSE_S = 60.0
+"""Never faster than one attempt a minute for a grant after a failure (botocore and MSAL keep to the same)."""
+
+LONGEST_PAUSE_S = 15 * 60.0
+"""The pauses of failures in a row grow up to this: a provider that is back after hours is noticed in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setbacks:
+    """What an attempt without new tokens leaves behind. Thread-safe, for different credentials at once.
+
+    Args:
+        pause_s: The shortest pause of a grant after a failure, in seconds.
+    """
+
+    stores: Mapping[str, SecretStore]
+    state: StateStore
+    escrow: Escrow
+    seal: Seal
+    teller: Teller
+    retrier: Retrier
+    clock: Clock
+    pause_s: float = PAUSE_S
+
+    def never_sent(self, attempt: Attempt, error: RotatorError) -> Outcome:
+        """Give the claim back: the request provably never left."""
+        retry_at = self.clock.now() + timedelta(seconds=self.pause_s)
+        self._give_back(attempt, None)
+        self.teller.tell("rotation.deferred", attempt, reason="not_sent", error=error.message, retry_at=retry_at)
+        return outcomes.of_error(attempt.credential.name, error, retry_at)
+
+    def answered(
+        self, attempt: Attempt, answer: RateLimited | Unavailable | InDoubt | Rejected | Misconfigured
+    ) -> Outcome:
+        """Do what an answer without tokens asks for."""
+        match answer:
+            case RateLimited():
+                return self._rate_limited(attempt, answer)
+            case Unavailable():
+                return self._unavailable(attempt, answer)
+            case InDoubt():
+                return self._in_doubt(attempt, answer)
+            case Rejected():
+                return self._rejected(attempt, answer)
+            case Misconfigured():
+                return self._misconfigured(attempt, answer)
+            case _:
+                assert_never(answer)
+
+    def _rate_limited(self, attempt: Attempt, answer: RateLimited) -> Outcome:
+        """Make the cooldown known to every replica before the claim is given back."""
+        name = attempt.credential.name
+        until = self.clock.now() + timedelta(seconds=answer.retry_after_s)
+
+        def cooled(record: ProviderRecord) -> ProviderRecord:
+            if record.cooldown_until and record.cooldown_until >= until:
+                return record
+            return replace(record, cooldown_until=until, reason=answer.error)
+
+        # Should the state fail here, the claim stays open: nobody sends, for nobody can claim either.
+        change_provider(self.state, attempt.observed.provider_key, self.retrier, cooled)
+        self._give_back(attempt, self._hold(attempt, answer.retry_after_s, "rate_limited", answer.error))
+        self.teller.tell("rotation.deferred", attempt, reason="rate_limited", error=answer.error, retry_at=until)
+        return outcomes.Deferred(name, "rate_limited", until, answer.error)
+
+    def _unavailable(self, attempt: Attempt, answer: Unavailable) -> Outcome:
+        hold = self._hold(attempt, answer.retry_after_s, "provider_unavailable", answer.error)
+        if answer.at_once and hold.failures == 1:
+            # One immediate retry on a new connection (RFC 9110 sections 15.5.9 and 15.5.20). It goes through a claim
+            # and a slot of the budget of its own, so that it is counted like any other request.
+            hold = replace(hold, until=self.clock.now(), floor=self.clock.now())
+        self._give_back(attempt, hold)
+        self.teller.tell(
+            "rotation.deferred", attempt, reason="provider_unavailable", error=answer.error, retry_at=hold.until
+        )
+        return outcomes.Deferred(attempt.credential.name, "provider_unavailable", hold.until, answer.error)
+
+    def _misconfigured(self, attempt: Attempt, answer: Misconfigured) -> Outcome:
+        hold = self._hold(attempt, answer.retry_after_s, "misconfigured", answer.error, action=answer.hint)
+        self._give_back(attempt, replace(hold, person=True))
+        self.teller.tell("rotation.failed", attempt, reason="misconfigured", error=answer.error, retry_at=hold.until)
+        return outcomes.Failed(attempt.credential.name, "misconfigured", answer.error, answer.hint, retry_at=hold.until)
+
+    def _in_doubt(self, attempt: Attempt, answer: InDoubt) -> Outcome:
+        """Leave the claim open, keep what arrived of the reply, say so, and do what the replay rule says next."""
+        situation = attempt.observed.situation
+        ledger = attempt.observed.ledger
+        name = attempt.credential.name
+        warnings = ""
+        if answer.body:
+            entry = SealedEntry(
+                situation.stored.identity, attempt.digest, "reply", attempt.rotation_id, name, attempt.started_at, ""
+            )
+            try:
+                sealed = sealed_reply(answer.body, entry, self.seal)
+                self.retrier.call(lambda: self.escrow.keep(sealed, ledger))
+            except RotatorError as error:
+                warnings = f"; the reply could not be kept: {error.message}"
+        hold = self._hold(attempt, 0.0, "in_doubt", answer.cause)
+        at_once = attempt.credential.provider.replay.kind in {"window", "until_successor_used"}
+        try:
+            ledger.change(
+                lambda record: release(
+                    replace(on_claim(record, attempt.digest, reported=True), hold=record.hold if at_once else hold),
+                    attempt.fence,
+                )
+            )
+        except StoreError as error:
+            warnings += f"; the doubt could not be noted, the open claim tells it: {error.message}"
+        after = replace(situation, record=ledger.record, waiting=(), now=self.clock.now(), force=False, horizon_s=0.0)
+        decision = policy.decide(after)
+        until = decision.until if isinstance(decision, policy.InDoubt | policy.CoolingDown) else after.now
+        self.teller.tell(
+            "rotation.in_doubt", attempt, reason="reply_lost", error=answer.cause + warnings, retry_at=until
+        )
+        if isinstance(decision, policy.InDoubt) and decision.until is None:
+            return outcomes.Failed(name, "in_doubt", answer.cause + warnings, decision.action)
+        return outcomes.Deferred(name, "in_doubt", until, answer.cause + warnings)
+
+    def _rejected(self, attempt: Attempt, answer: Rejected) -> Outcome:
+        """Latch the token, unless the store meanwhile shows a newer one: then a race was lost, not the grant."""
+        credential = attempt.credential
+        store = self.stores[credential.store]
+        try:
+            current = self.retrier.call(lambda: store.read(credential.secret))
+            tokens = stored_tokens(current, credential.provider)
+            newer = not isinstance(tokens, Malformed) and digest_of(tokens.refresh_token) != attempt.digest
+        except RotatorError:
+            newer = False  # the latch is keyed to this token alone: a newer one is not held back by it
+        attempt.observed.ledger.change(
+            lambda record: release(
+                replace(mark(record, attempt.digest, "rejected", error=answer.error), hold=None), attempt.fence
+            )
+        )
+        if newer:
+            self.teller.tell("rotation.deferred", attempt, reason="superseded", error=answer.error)
+            return outcomes.Deferred(credential.name, "superseded", self.clock.now(), "the store shows a newer token")
+        error = f"{answer.error}: {answer.description}" if answer.description else answer.error
+        self.teller.tell("rotation.failed", attempt, reason="rejected", error=error)
+        self.teller.tell("credential.reauthorization_required", attempt, reason="rejected", error=error)
+        problem = f"the provider rejected the refresh token ({error})"
+        return outcomes.Failed(credential.name, "latched", problem, attempt.login_again)
+
+    def _hold(self, attempt: Attempt, retry_after_s: float, reason: str, error: str, action: str = "") -> Hold:
+        """Return the pause after a failure: what the answer says, growing twofold with failures in a row."""
+        now = self.clock.now()
+        before = attempt.observed.ledger.record.hold
+        failures = before.failures + 1 if before and before.digest == attempt.digest else 1
+        grown_s = min(LONGEST_PAUSE_S, self.pause_s * 2.0 ** (failures - 1))
+        until = now + timedelta(seconds=max(retry_after_s, grown_s))
+        floor = now + timedelta(seconds=self.pause_s)
+        return Hold(attempt.digest, until, floor, reason, error, action, failures)
+
+    def _give_back(self, attempt: Attempt, hold: Hold | None) -> None:
+        """Take the claim out and release the lease; should that fail, the claim stands as a doubt, which is safe."""
+        attempt.observed.ledger.change(
+            lambda record: release(
+                replace(give_back(record, attempt.digest, attempt.rotation_id), hold=hold or record.hold),
+                attempt.fence,
+            )
+        )

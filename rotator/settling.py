@@ -1,0 +1,254 @@
+"""What follows an exchange that brought new tokens: escrow, write back and settle.
+
+Every change of the record is written so that applying it twice is the same as once, for an answer may be lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from rotator import outcomes
+from rotator.documents import stored_tokens
+from rotator.errors import EscrowUnavailable, RotatorError, StoreError
+from rotator.model import Malformed
+from rotator.received import sealed_tokens
+from rotator.records import (
+    Done,
+    Grant,
+    Hold,
+    digest_of,
+    mark,
+    release,
+    take_out,
+    with_done,
+)
+from rotator.schedule import timing
+from rotator.setbacks import LONGEST_PAUSE_S, PAUSE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from rotator.attempt import Attempt, Teller
+    from rotator.model import StoredTokens, Versioned
+    from rotator.outcomes import Outcome
+    from rotator.ports import Clock, Escrow, Seal, SecretStore, Trail
+    from rotator.received import Received, WriteBack
+    from rotator.records import StateRecord
+    from rotator.retrying import Retrier
+
+UNKNOWN_LIFETIME_S = 15 * 60.0
+"""An access token of unknown lifetime counts as due, but is refreshed on this fixed interval, not in a loop."""
+
+UNPUBLISHED_PAUSE_S = 3600.0
+"""A token set whose access token must not be published is a defect that a person has to see to; an hourly retry
+notices when the provider has mended it."""
+
+IN_MEMORY_TRIES = 8
+"""How often a token set that is nowhere durable is offered to escrow and store, in turn, before it is given up:
+with the retries of each, several minutes."""
+
+WARN_AGAIN_S = 86_400.0
+WARN_SHARE = 0.25
+WARN_BEFORE_S = 7 * 86_400.0
+"""A refresh token whose end comes within a week, or within the last quarter of a shorter life, is announced daily."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """The second half of the procedure. Thread-safe, for different credentials at once."""
+
+    stores: Mapping[str, SecretStore]
+    escrow: Escrow
+    seal: Seal
+    trail: Trail
+    teller: Teller
+    write_back: WriteBack
+    retrier: Retrier
+    clock: Clock
+    pause_s: float = PAUSE_S
+
+    # ------------------------------------------------------------------------------------------- new tokens
+
+    def received(self, attempt: Attempt, received: Received, warnings: tuple[str, ...]) -> Outcome:
+        """Escrow what arrived, then write it back and settle. From here on the old refresh token is history."""
+        error: RotatorError | None = None
+        for tries in range(IN_MEMORY_TRIES):
+            try:
+                self._keep(attempt, received)
+            except RotatorError as failure:
+                error = failure
+            else:
+                return self._from_escrow(attempt, received, warnings)
+            try:
+                # Not durable anywhere. The store itself is the next best place, and the final one.
+                return self._into_the_store(attempt, received, (*warnings, f"not in escrow: {error.message}"))
+            except StoreError as failure:
+                error = failure
+            self.clock.sleep(min(LONGEST_PAUSE_S, 2.0**tries))
+        problem = f"new tokens arrived and could be kept neither in escrow nor in the store: {error}"
+        self.teller.tell("rotation.failed", attempt, reason="lost", error=problem)
+        return outcomes.Failed(attempt.credential.name, "lost", problem, attempt.login_again)
+
+    def replayed(self, attempt: Attempt, received: Received, *, written: bool) -> Outcome:
+        """Write back what a dead holder left in escrow, or only settle it.
+
+        Raises:
+            AuditUnavailable: Nothing was done.
+        """
+        stored = attempt.observed.situation.stored
+        self.trail.record(
+            "escrow.replayed",
+            attempt.credential,
+            rotation_id=attempt.rotation_id,
+            refresh_token_digest=attempt.audit_digest,
+            version_before=stored.version,
+            reason="already written" if written else "written back",
+        )
+        if written:
+            return self._settle(attempt, received, stored, (), swapped=False)
+        return self._from_escrow(attempt, received, ())
+
+    def _keep(self, attempt: Attempt, received: Received) -> None:
+        entry = sealed_tokens(received, self.seal, attempt.observed.situation.stored.identity, attempt.credential.name)
+        self.retrier.call(lambda: self.escrow.keep(entry, attempt.observed.ledger))
+
+    def _from_escrow(self, attempt: Attempt, received: Received, warnings: tuple[str, ...]) -> Outcome:
+        """Write back what is safe in escrow; should that fail, let the lease go so that any replica may go on."""
+        name = attempt.credential.name
+        try:
+            return self._into_the_store(attempt, received, warnings)
+        except StoreError as error:
+            self._let_go(attempt)
+            if error.then == "give_up":
+                self.teller.tell("rotation.failed", attempt, reason="write_back", error=error.message)
+                return outcomes.Failed(name, "write_back", error.message, error.hint or "rotator escrow replay")
+            retry_at = self.clock.now() + timedelta(seconds=self.pause_s)
+            self.teller.tell("rotation.deferred", attempt, reason="write_back", error=error.message, retry_at=retry_at)
+            return outcomes.Deferred(name, "write_back", retry_at, f"the new tokens wait in escrow: {error.message}")
+
+    def _into_the_store(self, attempt: Attempt, received: Received, warnings: tuple[str, ...]) -> Outcome:
+        """Write back and settle.
+
+        Raises:
+            StoreError: The tokens are not in the store.
+        """
+        credential = attempt.credential
+        stored = attempt.observed.situation.stored
+        written = self.write_back.run(self.stores[credential.store], credential, stored, received)
+        return self._settle(attempt, received, written, warnings, swapped=True)
+
+    def _settle(
+        self,
+        attempt: Attempt,
+        received: Received,
+        written: Versioned,
+        warnings: tuple[str, ...],
+        *,
+        swapped: bool,
+    ) -> Outcome:
+        """Mark this token settled and release the lease; then clear its escrow; then audit.
+
+        In this order: with the escrow cleared first and a crash before the record, a stale read would look like a
+        doubt without a successor.
+
+        Args:
+            written: The current version: ours, or a person's that stays.
+            swapped: The store itself just said what is current; what waits for other tokens of this secret is
+                overtaken.
+        """
+        now = self.clock.now()
+        credential = attempt.credential
+        situation = attempt.observed.situation
+        tokens = stored_tokens(written, credential.provider)
+        expires_at = None if isinstance(tokens, Malformed) else tokens.expires_at
+        others = [waiting.entry.parent for waiting in situation.waiting] if swapped else []
+        parents = frozenset({received.parent, *others})
+        superseded = isinstance(tokens, Malformed) or digest_of(tokens.refresh_token) != received.successor
+        done = Done(attempt.rotation_id, now, situation.stored.version, written.version, expires_at)
+        hold = self._hold_after(attempt, received, tokens, now)
+        grant, expiring_at = (None, None) if superseded else self._grant(attempt, received, now)
+
+        def settled(record: StateRecord) -> StateRecord:
+            rotated = received.rotated
+            record = mark(record, received.parent, "settled") if rotated else take_out(record, received.parent)
+            record = with_done(release(record, attempt.fence), done)
+            return self.escrow.without(replace(record, hold=hold, grant=grant), parents)
+
+        try:
+            attempt.observed.ledger.change(settled)
+            self.retrier.call(lambda: self.escrow.clear(situation.stored.identity, parents))
+        except (StoreError, EscrowUnavailable) as error:
+            # The document is right; a later pass finds the successor in it and settles.
+            warnings = (*warnings, f"not settled yet: {error.message}")
+        details: dict[str, Any] = {"version_after": written.version, "expires_at": expires_at}
+        if superseded:
+            details["reason"] = "superseded: a person put another token set meanwhile, and it stays"
+        warnings += self.teller.tell("rotation.succeeded", attempt, **details)
+        if expiring_at:
+            warnings += self.teller.tell("refresh_token.expiring", attempt, expires_at=expiring_at)
+        if superseded:
+            return outcomes.Deferred(credential.name, "superseded", now, "a person put another token set meanwhile")
+        if received.tokens.extra_problem:
+            problem = f"the new access token is not published: {received.tokens.extra_problem}"
+            return outcomes.Failed(
+                credential.name, "unpublished", problem, "see the provider's settings", hold.until if hold else None
+            )
+        next_at = None if isinstance(tokens, Malformed) else timing(credential, tokens).due_at
+        if hold and (next_at is None or hold.until > next_at):
+            next_at = hold.until
+        return outcomes.Rotated(credential.name, expires_at, written.version, next_at, warnings)
+
+    def _hold_after(
+        self, attempt: Attempt, received: Received, tokens: StoredTokens | Malformed, now: datetime
+    ) -> Hold | None:
+        """Pause before the next refresh when the new tokens would be due at once: a loop helps nobody."""
+        if isinstance(tokens, Malformed):
+            return None
+        digest = digest_of(tokens.refresh_token)
+        if received.tokens.extra_problem:
+            until = now + timedelta(seconds=UNPUBLISHED_PAUSE_S)
+            floor = now + timedelta(seconds=self.pause_s)
+            return Hold(digest, until, floor, "unpublished", received.tokens.extra_problem, "", person=True)
+        when = timing(attempt.credential, tokens)
+        if when.due_at is None:
+            until = now + timedelta(seconds=UNKNOWN_LIFETIME_S)
+            return Hold(digest, until, now, "lifetime_unknown", "", "set default_lifetime for this provider")
+        if when.due_at <= now:
+            until = now + timedelta(seconds=self.pause_s)
+            return Hold(digest, until, until, "short_lifetime", "the new access token is due again at once", "")
+        return None
+
+    def _grant(self, attempt: Attempt, received: Received, now: datetime) -> tuple[Grant, datetime | None]:
+        """Return what is known of the grant now, and its end when that is to be announced."""
+        record = attempt.observed.ledger.record
+        provider = attempt.credential.provider
+        before = record.grant if record.grant and record.grant.digest == received.parent else None
+        since = before.since if before else self._first_seen(attempt, now)
+        expires_at = before.expires_at if before else None
+        if received.tokens.refresh_expires_in_s is not None:
+            expires_at = received.sent_at + timedelta(seconds=received.tokens.refresh_expires_in_s)
+        elif expires_at is None and provider.refresh_token_absolute_s is not None:
+            expires_at = since + timedelta(seconds=provider.refresh_token_absolute_s)
+        warned_at = before.warned_at if before else None
+        announce = False
+        if expires_at:
+            early_s = min(WARN_BEFORE_S, WARN_SHARE * (expires_at - since).total_seconds())
+            silent = warned_at is None or now - warned_at >= timedelta(seconds=WARN_AGAIN_S)
+            announce = silent and expires_at - now <= timedelta(seconds=early_s)
+        grant = Grant(received.successor, since, expires_at, now if announce else warned_at)
+        return grant, expires_at if announce else None
+
+    @staticmethod
+    def _first_seen(attempt: Attempt, now: datetime) -> datetime:
+        tokens = stored_tokens(attempt.observed.situation.stored, attempt.credential.provider)
+        return (None if isinstance(tokens, Malformed) else tokens.issued_at) or now
+
+    def _let_go(self, attempt: Attempt) -> None:
+        """Release the lease so that any replica may write back from escrow; a lease that stays ends by itself."""
+        try:
+            attempt.observed.ledger.change(lambda record: release(record, attempt.fence))
+        except StoreError:
+            return
