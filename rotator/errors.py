@@ -19,7 +19,8 @@ Answers of an authorization server are values (`rotator.model.TokenAnswer`); exc
     ├── EscrowUnavailable                the entry is not durable
     ├── EscrowCorrupt                    the entry cannot be opened
     ├── SealBroken                       a sealed text does not open with this key
-    └── AuditUnavailable                 the event is not durable
+    ├── AuditUnavailable                 the event is not durable
+    └── Refused                          an operator's wish that does not fit the credential's state
 
 Each carries facts, a hint for the operator and `then`: what the caller may do next.
 """
@@ -163,3 +164,7 @@ class AuditUnavailable(RotatorError):
     """An audit event could not be made durable."""
 
     then = "retry"
+
+
+class Refused(RotatorError):
+    """What an operator asks for does not fit the credential's state; nothing was changed."""

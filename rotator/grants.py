@@ -17,31 +17,47 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class GrantIndex:
-    """Digests of the refresh tokens that documents hold, or that records say were spent, by credential."""
+    """Digests of the refresh tokens that documents hold, or that records say were spent, by credential.
 
-    _holders: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    Args:
+        with_spent: Also index what the records say was spent. A daemon that keeps the index for weeks does without:
+            it has seen each document before its token was spent.
+    """
+
+    with_spent: bool = True
+    _holders: dict[str, list[str]] = field(default_factory=dict)
+    _newest: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, stored: Versioned, record: StateRecord) -> None:
-        """Enter a credential."""
-        token = stored.content.fields.get("refresh_token") if isinstance(stored.content, Document) else None
-        digests = {claim.digest for claim in record.presented}
-        if isinstance(token, str) and token:
-            digests.add(digest_of(Secret(token)))
-        for digest in digests:
-            self._holders.setdefault(digest, []).append((name, stored.identity))
+        """Enter what was read of a credential, in place of what was entered before."""
+        digest = _digest_in(stored)
+        before = self._newest.pop(name, None)
+        if before:
+            self._holders[before].remove(name)
+        if digest:
+            self._newest[name] = digest
+            self._holders.setdefault(digest, []).append(name)
+        if self.with_spent:
+            for claim in record.presented:
+                if claim.digest != digest:
+                    self._holders.setdefault(claim.digest, []).append(name)
 
-    def sharer(self, name: str, stored: Versioned) -> str | None:
-        """Return another credential that holds, or has spent, the token in this document."""
-        token = stored.content.fields.get("refresh_token") if isinstance(stored.content, Document) else None
-        if not isinstance(token, str) or not token:
+    def sharer(self, name: str) -> str | None:
+        """Return another credential that holds, or has spent, the token in this one's document."""
+        digest = self._newest.get(name)
+        if digest is None:
             return None
-        holders = self._holders.get(digest_of(Secret(token)), ())
-        return next((other for other, _ in holders if other != name), None)
+        return next((other for other in self._holders[digest] if other != name), None)
 
     def marked(self, observed: Observed) -> Observed:
         """Return what was observed, with the sharer noted in it."""
         situation = observed.situation
-        other = self.sharer(situation.credential.name, situation.stored)
+        other = self.sharer(situation.credential.name)
         if other is None:
             return observed
         return replace(observed, situation=replace(situation, shared_with=other))
+
+
+def _digest_in(stored: Versioned) -> str | None:
+    token = stored.content.fields.get("refresh_token") if isinstance(stored.content, Document) else None
+    return digest_of(Secret(token)) if isinstance(token, str) and token else None

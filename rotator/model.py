@@ -63,13 +63,14 @@ class Versioned:
     Args:
         identity: The secret's own identity, the same for every name that leads to it (an ARN, say).
         version: Opaque; equal texts mean the same content.
-        created_at: When the store created this version, if it says so.
+        created_at: When the store created this version, if it says so; a write's answer may only be near it, so it
+            takes no part in comparisons.
         content: The document, or why it is none.
     """
 
     identity: str
     version: str
-    created_at: datetime | None
+    created_at: datetime | None = field(compare=False)
     content: Document | Malformed
 
 

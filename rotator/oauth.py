@@ -107,8 +107,10 @@ def endpoint_problem(url: str) -> str | None:
         (host or "").encode("idna")  # labels that are empty or too long for the resolver
     except ValueError:
         return "is not a URL"
-    if not host or port == 0:
-        return "names no host" if not host else "names port 0"
+    if not host:
+        return "names no host"
+    if port == 0:
+        return "names port 0"
     if parts.scheme not in {"https", "http"}:
         return "must begin with https://"
     if parts.scheme == "http" and not is_loopback(host):

@@ -73,7 +73,7 @@ class Failed:
 Outcome = Rotated | Fresh | Deferred | Failed
 
 
-def of_decision(name: str, decision: policy.Decision) -> Outcome:  # noqa: C901 - one case per decision
+def of_decision(name: str, decision: policy.Decision) -> Outcome:
     """Return the outcome of a decision that asks for no action now; of one that does, what it waits for."""
     match decision:
         case policy.Fresh(until=until):

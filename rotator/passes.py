@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rotator import outcomes, policy
@@ -40,9 +41,18 @@ class Passes:
     workers: int
 
     def look(
-        self, credentials: Sequence[Credential], *, horizon_s: float = 0.0, force: bool = False
+        self,
+        credentials: Sequence[Credential],
+        *,
+        horizon_s: float = 0.0,
+        force: bool = False,
+        index: GrantIndex | None = None,
     ) -> list[tuple[Credential, Observed | RotatorError]]:
-        """Read every credential, in parallel, and find those that share a grant. Spends nothing, writes nothing."""
+        """Read every credential, in parallel, and find those that share a grant. Spends nothing, writes nothing.
+
+        Args:
+            index: What was read of other credentials before; entered into. A fresh one if None.
+        """
 
         def read(credential: Credential) -> Observed | RotatorError:
             try:
@@ -52,7 +62,7 @@ class Passes:
 
         with ThreadPoolExecutor(self.workers, thread_name_prefix="look") as pool:
             seen = list(zip(credentials, pool.map(read, credentials), strict=True))
-        index = GrantIndex()
+        index = GrantIndex() if index is None else index
         for credential, observed in seen:
             if isinstance(observed, Observed):
                 index.add(credential.name, observed.situation.stored, observed.situation.record)
@@ -100,6 +110,10 @@ class Passes:
                         done(outcomes.Deferred(job.credential.name, "no_time_left", opens))
                 self._wait(dispatcher, bell, opens)
         return results
+
+    def until_in(self, seconds: float) -> datetime:
+        """Return the instant `seconds` from now."""
+        return self.clock.now() + timedelta(seconds=seconds)
 
     def _begin(
         self, dispatcher: Dispatcher, credential: Credential, observed: Observed | RotatorError

@@ -58,7 +58,8 @@ def load_plug_in(family: Family, name: str, known: Iterable[str]) -> Any:
     if name not in entry_points:
         names = sorted({*known, *entry_points})
         what = f"there is no {_SINGULAR[family]} of this name"
-        raise PluginError([Problem(_where(family, name), what, suggestion(name, names))])
+        close = f"{suggestion(name, names)} " if difflib.get_close_matches(name, names) else ""
+        raise PluginError([Problem(_where(family, name), what, f"{close}known: {', '.join(names)}")])
     entry_point = entry_points[name]
     try:
         return entry_point.load()

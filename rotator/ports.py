@@ -50,13 +50,12 @@ class Randomness(Protocol):
 
 
 class SecretStore(Protocol):
-    """Where the credential documents live. There is no plain overwrite and no delete.
+    """Where the credential documents live. There is no plain overwrite and no delete."""
 
-    Args:
-        name: The store's name in the configuration.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """The store's name in the configuration."""
+        ...
 
     def read(self, secret: str) -> Versioned:
         """Return the current content of `secret`.
@@ -121,13 +120,12 @@ class SecretStore(Protocol):
 
 
 class StateStore(Protocol):
-    """Small JSON records under compare-and-swap.
+    """Small JSON records under compare-and-swap."""
 
-    Args:
-        shared: True when every replica of a deployment sees the same records.
-    """
-
-    shared: bool
+    @property
+    def shared(self) -> bool:
+        """Whether every replica of a deployment sees the same records."""
+        ...
 
     def read(self, key: str) -> tuple[Mapping[str, Any] | None, int]:
         """Return the record's body and revision; `(None, 0)` when there is none.
@@ -201,15 +199,23 @@ class Escrow(Protocol):
     """Sealed token sets that were received and are not yet confirmed in the store.
 
     Keyed by the secret's identity and the digest of the refresh token that they succeed.
-
-    Args:
-        shared: True when every replica sees the entries.
-        place: Names the place, durably and uniquely; written into claims so that another replica knows whether it
-            could see a successor.
     """
 
-    shared: bool
-    place: str
+    @property
+    def shared(self) -> bool:
+        """Whether every replica sees the entries."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """The place's durable and unique name.
+
+        Written into claims, so that another replica knows whether it could see a successor.
+
+        Raises:
+            EscrowUnavailable: The place cannot be read or made.
+        """
+        ...
 
     def waiting(self, record: StateRecord) -> tuple[SealedEntry, ...]:
         """Return what waits for this record's secret.

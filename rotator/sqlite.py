@@ -78,13 +78,10 @@ class SqliteFile:
         except (sqlite3.Error, OSError) as error:
             raise named(error, self.path) from None
 
-    def writing(self, change: Callable[[sqlite3.Connection], _Result], *, keep: bool = True) -> _Result:
+    def writing(self, change: Callable[[sqlite3.Connection], _Result]) -> _Result:
         """Run `change` in one transaction that no other writer gets into, and return what it returns.
 
         Durable on return. What `change` raises passes through; then nothing is changed.
-
-        Args:
-            keep: False undoes the change, for a proof that it could be made.
 
         Raises:
             StoreWriteInDoubt: The commit failed half-way.
@@ -96,8 +93,7 @@ class SqliteFile:
             with contextlib.closing(self._connect()) as connection:  # closing without a commit undoes
                 connection.execute("BEGIN IMMEDIATE")
                 result = change(connection)
-                if keep:
-                    _commit(connection, self.path)
+                _commit(connection, self.path)
             return result
         except (sqlite3.Error, OSError) as error:
             raise named(error, self.path) from None

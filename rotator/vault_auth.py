@@ -95,10 +95,10 @@ class TokenAuth:
 
 @dataclass(frozen=True, slots=True)
 class AppRoleAuth:
-    """AppRole; `secret_id` may be left out where the role does not ask for one."""
+    """AppRole, with a secret id that is not wrapped."""
 
-    role_id: Callable[[], Secret]
-    secret_id: Callable[[], Secret] | None = None
+    role_id: str
+    secret_id: Callable[[], Secret]
     mount: str = "approle"
     method: str = "approle"
 
@@ -106,8 +106,8 @@ class AppRoleAuth:
         """See `VaultAuth.login`."""
         return granted(
             client.auth.approle.login(
-                role_id=self.role_id().reveal(),
-                secret_id=self.secret_id().reveal() if self.secret_id else None,
+                role_id=self.role_id,
+                secret_id=self.secret_id().reveal(),
                 use_token=False,
                 mount_point=self.mount,
             )
@@ -154,12 +154,13 @@ class AwsAuth:
 
     Args:
         header_value: The mount's `iam_server_id_header_value`, if it has one.
-        region: For the signature. hvac signs for the global endpoint of STS, which is in us-east-1.
+        region: For the signature; hvac signs for the global endpoint of STS, which takes us-east-1 unless the mount
+            is configured otherwise.
     """
 
     role: str | None = None
     header_value: str | None = None
-    region: str = "us-east-1"
+    region: str | None = None
     mount: str = "aws"
     method: str = "aws"
 
@@ -191,7 +192,7 @@ class AwsAuth:
                 header_value=self.header_value,
                 role=self.role,
                 use_token=False,
-                region=self.region,
+                region=self.region or "us-east-1",
                 mount_point=self.mount,
             )
         )

@@ -1,0 +1,235 @@
+"""Where audit events go: a file of JSON lines, or a stream; and how an event looks as a line."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import threading
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from rotator.errors import AuditUnavailable, RotatorError
+from rotator.redact import MASK, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+    from pathlib import Path
+    from typing import TextIO
+
+    from rotator.audit.events import AuditEvent
+
+
+# ----------------------------------------------------------------------------------------------------- lines
+
+
+def rfc3339(instant: datetime) -> str:
+    """Return an aware instant in UTC, with microseconds: `2026-01-01T00:00:00.000000Z` (RFC 3339 section 5.6)."""
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def shown(value: object) -> Any:
+    """Return a JSON form of what JSON does not know; for `json.dumps(default=…)`, of events and of logs.
+
+    Secrets are masked by their type. A type that nobody thought of is shown by its name: its `repr` could hold
+    anything, and failing would keep an event from being recorded.
+    """
+    match value:
+        case Secret():
+            return MASK
+        case datetime():
+            return rfc3339(value)
+        case Mapping():
+            return {str(key): item for key, item in value.items()}
+        case AbstractSet():
+            return sorted(value, key=str)
+        case RotatorError() | PurePath():
+            return str(value)
+        case _:
+            return f"<{type(value).__name__}>"
+
+
+def render(event: AuditEvent) -> bytes:
+    """Return the event as one line of JSON in ASCII, its line feed included.
+
+    The common fields come first and always in the same order; a detail cannot take the place of one. What is None is
+    left out.
+    """
+    line: str = _AS_LINE.info(event.event, audited=event)
+    return f"{line}\n".encode()
+
+
+def _fields_of(_: object, __: str, logged: MutableMapping[str, Any]) -> dict[str, Any]:
+    event: AuditEvent = logged["audited"]
+    common = {
+        "event": event.event,
+        "ts": event.ts,
+        "event_id": event.event_id,
+        "credential": event.credential,
+        "provider": event.provider,
+        "store": event.store,
+        "actor": event.actor,
+        "rotation_id": event.rotation_id,
+    }
+    return common | {name: value for name, value in event.details.items() if name not in common}
+
+
+def _without_none(_: object, __: str, fields: MutableMapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+_AS_LINE: Final = structlog.BoundLogger(
+    # A logger that hands the line back, with its own processors: structlog's global configuration, which a program
+    # that embeds rotator may set, has no say in what the audit trail looks like.
+    structlog.ReturnLogger(),
+    processors=(_fields_of, _without_none, structlog.processors.JSONRenderer(default=shown)),
+    context={},
+)
+
+
+# ----------------------------------------------------------------------------------------------------- sinks
+
+
+class JsonlFileSink:
+    """Appends one line per event to a file and flushes it to disk before `record` returns.
+
+    Several processes may append to one file: a line is one `write` with O_APPEND, under a lock. A file that was moved
+    away (log rotation) is noticed before the next event and made anew. Thread-safe.
+
+    Args:
+        path: The file; made with mode 0600. Its folder is not made: a trail that quietly goes to a mistyped or
+            unmounted folder is lost when it is asked for. A pipe or device works, but has nothing to flush.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+
+    def record(self, event: AuditEvent) -> None:
+        """Append the event.
+
+        Raises:
+            AuditUnavailable: The line may not be on disk; a part of it may be, as a broken line.
+        """
+        line = render(event)
+        with self._lock:
+            try:
+                self._append(line)
+            except OSError as error:
+                self._close()  # a descriptor that failed to flush once may report success the next time
+                raise AuditUnavailable(
+                    f"audit file {self._path}: {error.strerror or type(error).__name__}",
+                    hint="its folder must exist, with free space, and rotator's user must be allowed to write there",
+                ) from error
+
+    def close(self) -> None:
+        """Close the file; the next event opens it again."""
+        with self._lock:
+            self._close()
+
+    def _append(self, line: bytes) -> None:
+        if self._descriptor is None or not self._is_current(self._descriptor):
+            self._close()
+            self._descriptor = self._open()
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            _write(self._descriptor, line)
+            return
+        with _locked(self._descriptor):
+            # A full disk or a dead machine leaves half a line, which must not swallow this one.
+            broken = _ends_mid_line(self._descriptor)
+            _write(self._descriptor, b"\n" + line if broken else line)
+        os.fsync(self._descriptor)
+
+    def _open(self) -> int:
+        # Pipes and devices are opened for writing only: with a reader of its own, a pipe never breaks, it blocks.
+        special = self._path.exists() and not self._path.is_file()
+        access = os.O_WRONLY if special else os.O_RDWR
+        descriptor = os.open(self._path, access | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not special:
+                _flush_folder(self._path.resolve().parent)  # else a new file's name is lost with the power
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _is_current(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # what counts was flushed
+                os.close(self._descriptor)
+            self._descriptor = None
+
+
+class StreamSink:
+    """Writes one line per event to a text stream and flushes it: for `path: "-"`, stderr. Thread-safe.
+
+    What becomes of the line then is up to whoever reads the stream.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def record(self, event: AuditEvent) -> None:
+        """Write the event.
+
+        Raises:
+            AuditUnavailable: The stream is closed, or nobody reads it.
+        """
+        line = render(event).decode()
+        with self._lock:
+            try:
+                self._stream.write(line)
+                self._stream.flush()
+            except (OSError, ValueError) as error:  # ValueError: closed
+                name = getattr(self._stream, "name", "stream")
+                raise AuditUnavailable(
+                    f"audit to {name}: {type(error).__name__}",
+                    hint="keep the stream open and read, or set the `path` of this sink of `audit` to a file",
+                ) from None
+
+
+@contextlib.contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    """Hold the other writers off: a line that is being written grows page by page and looks like half a line.
+
+    Where the file system has no locks a line is still one `write`, and the worst is an empty line too many.
+    """
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _ends_mid_line(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    while line:
+        line = line[os.write(descriptor, line) :]
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

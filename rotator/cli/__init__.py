@@ -1,0 +1,17 @@
+"""The command line. `main` is the entry point; the commands are imported with it, their SDKs only on use."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run `rotator` and exit with its code."""
+    try:
+        from rotator.cli.commands import run  # noqa: PLC0415 - so that a missing extra gets a clear answer
+    except ModuleNotFoundError as error:
+        if error.name not in {"click", "rich"}:
+            raise
+        sys.stderr.write(f"rotator: {error.name} is not installed: pip install 'rotator[cli]'\n")
+        sys.exit(2)
+    sys.exit(run(sys.argv[1:]))

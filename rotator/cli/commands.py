@@ -1,0 +1,331 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from rotator import __version__
+from rotator.cli import shown
+from rotator.cli.context import Context, Exit, Interruption, chosen, exit_code, explain_error, say, warn
+from rotator.config.durations import parse_duration
+from rotator.errors import ConfigError, Problem, RotatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rotator.operations import Word
+    from rotator.outcomes import Outcome
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code. Errors of ours become text; defects keep their traceback."""
+    try:
+        code = rotator.main(list(arguments), prog_name="rotator", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        return int(leaving.exit_code)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except RotatorError as error:
+        text, exit_ = explain_error(error)
+        warn(text)
+        return exit_
+    return int(code or 0)
+
+
+class _Span(click.ParamType[float]):
+    """`15m`, `90s`, or seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return parse_duration(value, zero=True)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-c", "--config", metavar="PATH", help="The configuration; else $ROTATOR_CONFIG, else config/rotator.yaml."
+)
+@click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True, help="Of the log on stderr.")
+@click.version_option(__version__, prog_name="rotator")
+@click.pass_context
+def rotator(context: click.Context, config: str | None, log_level: str) -> None:
+    """Keep shared OAuth 2.0 credentials fresh, and never spend a refresh token twice."""
+    context.obj = Context(config, log_level)
+
+
+@rotator.command()
+@click.option("--seconds", type=click.IntRange(5, 3600), default=30, show_default=True, help="How long it runs.")
+@click.option("--credentials", type=click.IntRange(1, 500), default=6, show_default=True, help="How many it keeps.")
+def demo(seconds: int, credentials: int) -> int:
+    """Show the whole job on embedded parts: an authorization server, a store and the daemon."""
+    try:
+        from rotator.cli.demo import run_demo  # noqa: PLC0415 - Authlib, on use
+    except ModuleNotFoundError as error:
+        raise _missing(error) from None
+    return run_demo(seconds, credentials)
+
+
+@rotator.command()
+@click.option("--live", is_flag=True, help="Also prove that secrets, state and endpoints can be used. Spends nothing.")
+@click.pass_obj
+def check(context: Context, live: bool) -> int:
+    """Validate the configuration and print all problems."""
+    settings = context.settings
+    app = context.app("operator")
+    for warning in settings.warnings:
+        say(f"warning: {warning}")
+    if not live:
+        say(f"{settings.source}: {len(app.credentials)} credentials, no problem found")
+        return Exit.WELL
+    from rotator.live_check import live_check  # noqa: PLC0415 - on use
+
+    findings = live_check(app)
+    for finding in findings:
+        say(f"{'warning: ' if finding.warning else ''}{finding.problem}")
+    faults = [finding for finding in findings if not finding.warning]
+    if any(not finding.temporary for finding in faults):
+        return Exit.PERSON
+    if faults:
+        return Exit.TEMPORARY
+    say(f"{settings.source}: {len(app.credentials)} credentials can be rotated")
+    return Exit.WELL
+
+
+@rotator.command(name="run")
+@click.pass_obj
+def run_daemon(context: Context) -> int:
+    """Run the daemon until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
+    try:
+        from rotator.daemon import Daemon  # noqa: PLC0415 - APScheduler, on use
+    except ModuleNotFoundError as error:
+        raise _missing(error) from None
+    log = context.logger()
+    app = context.app("daemon")
+    for warning in app.settings.warnings:
+        log.warning("configuration", problem=str(warning))
+
+    def tell(outcome: Outcome) -> None:
+        _log(log, outcome)
+
+    daemon = Daemon(app, lambda: context.fresh_app("daemon"), tell, log.info)
+    daemon.handle_signals()
+    daemon.run()
+    return Exit.WELL
+
+
+@rotator.command()
+@click.option("--horizon", type=_Span(), default="15m", show_default=True, help="The time until the next pass.")
+@click.option("--name", "names", multiple=True, metavar="NAME", help="Only this credential; may be repeated.")
+@click.option("--force", is_flag=True, help="Refresh although not due. Overrides neither a latch nor a cooldown.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; send and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def once(context: Context, horizon: float, names: tuple[str, ...], force: bool, dry_run: bool, as_json: bool) -> int:
+    """Make one pass: rotate all that falls due within the horizon."""
+    app = context.app("once")
+    credentials = chosen(app, names)
+
+    def tell(outcome: Outcome) -> None:
+        if not as_json:
+            say(shown.outcome_line(outcome))
+
+    with Interruption() as interruption:
+        if dry_run:
+            results = _looked_at(app, credentials, horizon, force)
+            for outcome in results:
+                tell(outcome)
+        else:
+            until = app.passes.until_in(horizon) if horizon else None
+            results = app.passes.run(
+                credentials, horizon_s=horizon, force=force, stop=interruption.stop, until=until, tell=tell
+            )
+    if as_json:
+        say(shown.pass_json(results))
+    return Exit.INTERRUPTED if interruption.stop.is_set() else exit_code(results)
+
+
+def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> list[Outcome]:
+    from rotator import outcomes, policy  # noqa: PLC0415 - beside their use
+
+    results: list[Outcome] = []
+    for credential, observed in app.passes.look(credentials, horizon_s=horizon_s, force=force):
+        if isinstance(observed, RotatorError):
+            results.append(outcomes.of_error(credential.name, observed))
+        else:
+            results.append(outcomes.of_decision(credential.name, policy.decide(observed.situation)))
+    return results
+
+
+@rotator.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def status(context: Context, as_json: bool) -> int:
+    """Show every credential: state, expiry, next refresh, what is wrong and what to do."""
+    from rotator.status import row  # noqa: PLC0415 - beside their use
+
+    app = context.app("operator")
+    rows = [row(credential, observed) for credential, observed in app.passes.look(app.credentials)]
+    if as_json:
+        say(shown.status_json(rows))
+    else:
+        from rotator.cli.tables import print_status  # noqa: PLC0415 - rich, on use
+
+        print_status(rows, app.surroundings.clock.now())
+    return Exit.PERSON if any(row.needs_person for row in rows) else Exit.WELL
+
+
+@rotator.command()
+@click.argument("name")
+@click.option("--horizon", type=_Span(), default=0.0, help="As for `once`; the daemon looks at the present moment.")
+@click.pass_obj
+def explain(context: Context, name: str, horizon: float) -> int:
+    """Say why a credential is or is not due, and what the next run would do."""
+    from rotator.status import explanation  # noqa: PLC0415 - beside its use
+
+    app = context.app("operator")
+    credential = app.credential(name)
+    [(_, observed)] = app.passes.look([credential], horizon_s=horizon)
+    if isinstance(observed, RotatorError):
+        raise observed
+    say("\n".join(explanation(credential, observed)))
+    return Exit.WELL
+
+
+@rotator.command()
+@click.argument("name")
+@click.pass_obj
+def token(context: Context, name: str) -> int:
+    """Print the stored access token and nothing else. Its output is a secret; the reading is audited."""
+    from rotator.operations import Operations  # noqa: PLC0415 - beside its use
+
+    app = context.app("operator")
+    secret, expired = Operations(app).access_token(app.credential(name))
+    say(secret.reveal())
+    if expired:
+        warn(f"rotator: this access token has expired; see: rotator explain {name}")
+    return Exit.WELL
+
+
+@rotator.command()
+@click.argument("name")
+@click.argument("file", required=False, default="-", metavar="[FILE|-]")
+@click.pass_obj
+def put(context: Context, name: str, file: str) -> int:
+    """Seed or replace a credential's document from a token response (JSON) in FILE or on stdin."""
+    from rotator.operations import Operations  # noqa: PLC0415 - beside its use
+
+    app = context.app("operator")
+    credential = app.credential(name)
+    try:
+        with click.open_file(file, "rb") as stream:
+            text = cast("bytes", stream.read())
+    except OSError as error:
+        raise ConfigError([Problem(file, f"cannot be read: {error.strerror}", "name a file, or - for stdin")]) from None
+    written = Operations(app).put(credential, text)
+    say(f"{name}: stored as version {written.version}")
+    return Exit.WELL
+
+
+@rotator.command()
+@click.argument("name")
+@click.option("--replay", "word", flag_value="replay", help="Present a refresh token in doubt one more time.")
+@click.option("--discard", "word", flag_value="discard", help="Give a rotation in doubt up.")
+@click.option("--clear", "word", flag_value="clear", help="Take a latch away, or end a pause.")
+@click.pass_obj
+def resolve(context: Context, name: str, word: str | None) -> int:
+    """Say an operator's word on a rotation in doubt or a latch."""
+    from rotator.operations import Operations  # noqa: PLC0415 - beside its use
+
+    if word is None:
+        raise click.UsageError("say one of --replay, --discard and --clear")
+    app = context.app("operator")
+    done = Operations(app).resolve(app.credential(name), cast("Word", word))
+    say(f"{name}: {done}")
+    return Exit.WELL
+
+
+@rotator.group()
+def escrow() -> None:
+    """See to received token sets that wait to be written back."""
+
+
+@escrow.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_obj
+def list_entries(context: Context, as_json: bool) -> int:
+    """List what waits, one line per entry, the credential's name first."""
+    app = context.app("operator")
+    entries = sorted(app.escrow.all_waiting(), key=lambda entry: (entry.credential, entry.at))
+    if as_json:
+        listed = [
+            {
+                "name": entry.credential,
+                "kind": entry.kind,
+                "since": shown.instant(entry.at),
+                "rotation_id": entry.rotation_id,
+                "secret": entry.identity,
+            }
+            for entry in entries
+        ]
+        say(json.dumps({"entries": listed}, ensure_ascii=False))
+    else:
+        for entry in entries:
+            say(f"{entry.credential}\t{entry.kind}\t{shown.instant(entry.at)}\t{entry.rotation_id}\t{entry.identity}")
+    return Exit.WELL
+
+
+@escrow.command(name="replay")
+@click.pass_obj
+def replay_entries(context: Context) -> int:
+    """Write back all that waits and can be written back. Sends nothing to a provider."""
+    from rotator.recovery import replay_all  # noqa: PLC0415 - beside its use
+
+    app = context.app("once")
+    results = replay_all(app)
+    for outcome in results:
+        say(shown.outcome_line(outcome))
+    return exit_code(results)
+
+
+def _log(log: Any, outcome: Outcome) -> None:
+    from rotator import outcomes  # noqa: PLC0415 - beside its use
+
+    facts = {
+        key: getattr(outcome, key)
+        for key in ("name", "reason", "error", "action", "retry_at", "expires_at", "version", "warnings")
+        if getattr(outcome, key, None)
+    }
+    match outcome:
+        case outcomes.Rotated():
+            log.info("rotated", **facts)
+        case outcomes.Deferred():
+            log.warning("deferred", **facts)
+        case outcomes.Failed():
+            log.error("needs a person", **facts)
+        case outcomes.Fresh():
+            log.debug("fresh", **facts)
+
+
+def _missing(error: ModuleNotFoundError) -> ConfigError:
+    extras = {"apscheduler": "daemon", "authlib": "sandbox", "boto3": "aws", "hvac": "vault"}
+    package = (error.name or "").partition(".")[0]
+    if package not in extras:
+        raise error
+    extra = extras[package]
+    return ConfigError([Problem(f"extra {extra!r}", f"{package} is not installed", f"pip install 'rotator[{extra}]'")])
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,150 @@
+"""What every command shares: where the configuration is, the parts built from it, exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from rotator import outcomes
+from rotator.clocks import new_event
+from rotator.config.load import load_config
+from rotator.errors import ConfigError, Problem, Refused, RotatorError
+from rotator.logs import configure_logging
+from rotator.wiring import App, Surroundings, build
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterable, Mapping
+
+    from rotator.config.model import Settings
+    from rotator.model import Credential, Mode
+    from rotator.outcomes import Outcome
+
+
+class Exit(IntEnum):
+    """The exit codes. `TEMPORARY` is EX_TEMPFAIL of sysexits.h: run again later."""
+
+    WELL = 0
+    PERSON = 1
+    USAGE = 2
+    TEMPORARY = 75
+    INTERRUPTED = 130
+
+
+DEFAULT_CONFIG = "config/rotator.yaml"
+
+
+@dataclass(slots=True)
+class Context:
+    """The global options of one invocation, and what is built from them on first use."""
+
+    config: str | None
+    log_level: str
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    _settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration; its warnings are shown once, on stderr.
+
+        Raises:
+            ConfigError: It cannot be used.
+        """
+        if self._settings is None:
+            path = self.config or self.env.get("ROTATOR_CONFIG") or DEFAULT_CONFIG
+            self._settings = load_config(path, self.env)
+        return self._settings
+
+    def app(self, mode: Mode) -> App:
+        """Return the parts.
+
+        Raises:
+            ConfigError: The configuration cannot be used.
+        """
+        return build(self.settings, mode, Surroundings.real(self.env))
+
+    def fresh_app(self, mode: Mode) -> App:
+        """Return the parts of a configuration that is read anew.
+
+        Raises:
+            ConfigError: The configuration cannot be used.
+        """
+        self._settings = None
+        return self.app(mode)
+
+    def logger(self) -> Any:
+        """Set the operational log up and return its logger."""
+        return configure_logging(self.log_level)
+
+
+def chosen(app: App, names: Iterable[str]) -> list[Credential]:
+    """Return the named credentials, or all when none is named.
+
+    Raises:
+        ConfigError: A name is unknown; all unknown ones are told.
+    """
+    names = tuple(names)
+    if not names:
+        return app.credentials
+    found: list[Credential] = []
+    problems: list[Problem] = []
+    for name in dict.fromkeys(names):
+        try:
+            found.append(app.credential(name))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def exit_code(results: Iterable[Outcome]) -> Exit:
+    """Return 1 if a person is needed, else 75 if something is to be run again, else 0."""
+    kinds = {type(outcome) for outcome in results}
+    if outcomes.Failed in kinds:
+        return Exit.PERSON
+    return Exit.TEMPORARY if outcomes.Deferred in kinds else Exit.WELL
+
+
+def explain_error(error: RotatorError) -> tuple[str, Exit]:
+    """Return what to print about an error that ends a command, and the exit code."""
+    if isinstance(error, ConfigError):
+        lines = "\n".join(str(problem) for problem in error.problems)
+        return lines, Exit.USAGE
+    hint = f"\n    → {error.hint}" if error.hint else ""
+    text = f"rotator: {error.message}{hint}"
+    if isinstance(error, Refused):
+        return text, Exit.USAGE
+    return text, Exit.PERSON if error.then == "give_up" else Exit.TEMPORARY
+
+
+class Interruption:
+    """SIGINT and SIGTERM set an event instead of tearing the process out of a rotation."""
+
+    def __init__(self) -> None:
+        self.stop: threading.Event = new_event()
+
+    def __enter__(self) -> Interruption:  # noqa: PYI034 - final by use
+        self._before = {number: signal.signal(number, self._set) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _set(self, *_: object) -> None:
+        self.stop.set()
+
+
+def say(text: str) -> None:
+    """Print a result line to stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def warn(text: str) -> None:
+    """Print a line for people to stderr."""
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,176 @@
+"""`rotator demo`: the whole job on embedded parts, with the real daemon over real HTTP and files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.live import Live
+
+from rotator import outcomes
+from rotator.cli.context import Exit, say
+from rotator.cli.shown import outcome_line
+from rotator.cli.tables import status_table
+from rotator.clocks import SystemClock, SystemIds, SystemRandom
+from rotator.config.load import load_config
+from rotator.daemon import Daemon
+from rotator.documents import stored_tokens
+from rotator.model import Malformed
+from rotator.operations import Operations
+from rotator.status import row
+from rotator.testing.sandbox import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, SandboxServer, auth0_face, dailypay_face
+from rotator.wiring import Surroundings, build
+
+if TYPE_CHECKING:
+    from rotator.outcomes import Outcome
+    from rotator.testing.sandbox import Face
+    from rotator.wiring import App
+
+FACES = ("auth0", "dailypay")
+GOAL = 2
+"""Every token is to be rotated at least so often."""
+
+CONFIG = """\
+version: 1
+stores:
+  local: {{type: local, path: {folder}/secrets.db}}
+state: {{type: local, path: {folder}/state.db}}
+escrow: {{type: file, path: {folder}/escrow}}
+audit: [{{type: jsonl, path: {folder}/audit.jsonl}}]
+providers:
+  auth0: {{profile: auth0, domain: sandbox.example, token_endpoint: {auth0}, timeout: 2s}}
+  dailypay: {{profile: dailypay, environment: uat, token_endpoint: {dailypay}, timeout: 2s}}
+credentials:
+"""
+
+CREDENTIAL = """\
+  - {{name: {name}, provider: {provider}, client_id: {client_id}, client_secret: {{env: DEMO_CLIENT_SECRET}}}}
+"""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the daemon told."""
+
+    quiet: bool
+    rotated: Counter[str] = field(default_factory=Counter)
+    deferred: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def tell(self, outcome: Outcome) -> None:
+        """Count an outcome, and print it where there is no live table."""
+        match outcome:
+            case outcomes.Rotated(name=name):
+                self.rotated[name] += 1
+            case outcomes.Deferred(reason=reason):
+                self.deferred[reason] += 1
+            case outcomes.Failed(name=name, error=error):
+                self.failed[name] = error
+            case outcomes.Fresh():
+                return
+        if not self.quiet:
+            say(outcome_line(outcome))
+
+
+def run_demo(seconds: int, count: int) -> int:
+    """Run the daemon on `count` credentials for `seconds`, then sum up."""
+    lifetime_s = max(2, seconds * 2 // 5)
+    console = Console()
+    faces = [auth0_face(lifetime_s=lifetime_s), dailypay_face(lifetime_s=lifetime_s)]
+    with TemporaryDirectory(prefix="rotator-demo-") as folder, SandboxServer(faces) as server:
+        app = _build(folder, server, count)
+        for credential in app.credentials:
+            answer = server.face(credential.provider.name).login(DEFAULT_CLIENT_ID)
+            Operations(app).put(credential, json.dumps(answer))
+        # A provider has its moods: the summary shows that neither costs a token.
+        server.face("auth0").fault("rate_limited", wait_s=1)
+        server.face("dailypay").fault("unavailable", wait_s=1)
+        say(
+            f"{count} credentials, access tokens of {lifetime_s} s, for {seconds} s; "
+            f"authorization server at {server.url}"
+        )
+        tally = Tally(quiet=console.is_terminal)
+        _run(app, tally, console, seconds)
+        return _sum_up(app, server, tally, Path(folder) / "audit.jsonl")
+
+
+def _build(folder: str, server: SandboxServer, count: int) -> App:
+    endpoints = {name: server.face(name).token_endpoint for name in FACES}
+    text = CONFIG.format(folder=folder, **endpoints)
+    for number in range(count):
+        provider = FACES[number % len(FACES)]
+        text += CREDENTIAL.format(name=f"{provider}-{number + 1}", provider=provider, client_id=DEFAULT_CLIENT_ID)
+    env = {**os.environ, "DEMO_CLIENT_SECRET": DEFAULT_CLIENT_SECRET}
+    surroundings = Surroundings(env, SystemClock(), SystemIds(), SystemRandom(), pause_s=0.5)
+    return build(load_config(text, env, source="the demo's configuration"), "daemon", surroundings)
+
+
+def _run(app: App, tally: Tally, console: Console, seconds: int) -> None:
+    daemon = Daemon(app, lambda: app, tally.tell, _no_log, change_check_s=2.0)
+    before = signal.signal(signal.SIGINT, lambda *_: daemon.stop())
+    thread = threading.Thread(target=daemon.run, name="daemon")
+    thread.start()
+    clock = app.surroundings.clock
+    ends_at_s = clock.monotonic_s() + seconds
+    try:
+        if console.is_terminal:
+            with Live(console=console, auto_refresh=False) as live:
+                while thread.is_alive() and clock.monotonic_s() < ends_at_s:
+                    rows = [row(credential, observed) for credential, observed in app.passes.look(app.credentials)]
+                    live.update(status_table(rows, clock.now()), refresh=True)
+                    thread.join(0.25)
+        else:
+            thread.join(seconds)
+    finally:
+        daemon.stop()
+        thread.join()
+        signal.signal(signal.SIGINT, before)
+
+
+def _no_log(*_: object, **__: Any) -> None:
+    """The daemon's operational notes have no place in a demo."""
+
+
+def _sum_up(app: App, server: SandboxServer, tally: Tally, audit: Path) -> int:
+    """Compare what is stored with what the authorization server holds to be live, and print the summary."""
+    names = [credential.name for credential in app.credentials]
+    lost = [
+        credential.name
+        for credential in app.credentials
+        if not _is_live(app, server.face(credential.provider.name), credential)
+    ]
+    slow = [name for name in names if tally.rotated[name] < GOAL]
+    reuse = sum(server.face(name).report.reuse_detections for name in FACES)
+    events = len(audit.read_text(encoding="utf-8").splitlines())
+    waiting = len(app.escrow.all_waiting())
+    least = min((tally.rotated[name] for name in names), default=0)
+    deferred = ", ".join(f"{reason} {times}" for reason, times in sorted(tally.deferred.items())) or "none"
+    say("")
+    say(f"rotations         {tally.rotated.total()} (each credential at least {least})")
+    say(f"tokens lost       {len(lost)}{': ' + ', '.join(lost) if lost else ''}")
+    say(f"reuse detections  {reuse}")
+    say(f"deferred          {deferred}")
+    say(f"left in escrow    {waiting}")
+    say(f"audit events      {events}")
+    for name, error in tally.failed.items():
+        say(f"needs a person    {name}: {error}")
+    if slow:
+        sys.stderr.write(f"rotator: rotated fewer than {GOAL} times: {', '.join(slow)}\n")
+    return Exit.PERSON if lost or slow or reuse or waiting else Exit.WELL
+
+
+def _is_live(app: App, face: Face, credential: Any) -> bool:
+    tokens = stored_tokens(app.stores[credential.store].read(credential.secret), credential.provider)
+    if isinstance(tokens, Malformed):
+        return False
+    token = tokens.refresh_token
+    return face.live_refresh_token(face.family_of(token.reveal())) == token

@@ -1,0 +1,75 @@
+"""Results as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, assert_never
+
+from rotator import outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rotator.outcomes import Outcome
+    from rotator.status import Row
+
+
+def instant(value: datetime | None) -> str | None:
+    """Return RFC 3339 in UTC, to the second."""
+    return None if value is None else value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def pass_json(results: Iterable[Outcome]) -> str:
+    """Return what `once --json` prints."""
+    shown: dict[str, Any] = {"rotated": [], "fresh": 0, "deferred": [], "failed": []}
+    for outcome in sorted(results, key=lambda one: one.name):
+        match outcome:
+            case outcomes.Rotated(name=name, expires_at=expires_at, version=version):
+                shown["rotated"].append({"name": name, "expires_at": instant(expires_at), "version": version})
+            case outcomes.Fresh():
+                shown["fresh"] += 1
+            case outcomes.Deferred(name=name, reason=reason, retry_at=retry_at):
+                shown["deferred"].append({"name": name, "reason": reason, "retry_at": instant(retry_at)})
+            case outcomes.Failed(name=name, reason=reason, error=error, action=action):
+                shown["failed"].append({"name": name, "reason": reason, "error": error, "action": action})
+            case _:
+                assert_never(outcome)
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """Return one outcome as a line for people."""
+    match outcome:
+        case outcomes.Rotated(name=name, expires_at=expires_at, version=version, warnings=warnings):
+            lines = [f"{name}: rotated, expires {instant(expires_at) or 'at an unknown time'} (version {version})"]
+            return "\n".join([*lines, *(f"    warning: {warning}" for warning in warnings)])
+        case outcomes.Fresh(name=name, until=until):
+            return f"{name}: fresh until {instant(until)}"
+        case outcomes.Deferred(name=name, reason=reason, retry_at=retry_at, error=error):
+            again = f", again at {instant(retry_at)}" if retry_at else ""
+            return f"{name}: deferred ({reason}){again}{': ' + error if error else ''}"
+        case outcomes.Failed(name=name, reason=reason, error=error, action=action):
+            todo = f"\n    → {action}" if action else ""
+            return f"{name}: needs a person ({reason}): {error}{todo}"
+        case _:
+            assert_never(outcome)
+
+
+def status_json(rows: Sequence[Row]) -> str:
+    """Return what `status --json` prints."""
+    shown = [
+        {
+            "name": row.name,
+            "provider": row.provider,
+            "store": row.store,
+            "state": row.state,
+            "expires_at": instant(row.expires_at),
+            "next_refresh_at": instant(row.next_refresh_at),
+            "last_rotated_at": instant(row.last_rotated_at),
+            "reason": row.reason,
+            "action": row.action,
+        }
+        for row in rows
+    ]
+    return json.dumps({"credentials": shown}, ensure_ascii=False)

@@ -1,0 +1,278 @@
+"""The settings: what the configuration file may say, section by section. Unknown keys are errors.
+
+Durations are seconds once read. A relative path counts from the working directory.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Discriminator, PrivateAttr, Tag, model_validator
+
+from rotator import plugins
+from rotator.config.findings import Origin
+from rotator.config.provider_settings import (
+    Algorithm,
+    ProviderFields,
+    ProviderSettings,
+    RateLimitSettings,
+    ReplayWindow,
+    RuleSettings,
+)
+from rotator.config.secret_sources import EnvSource, FileSource, SecretSource, Section, StoreSource
+from rotator.config.store_settings import (
+    AppRoleAuth,
+    AwsAuth,
+    AwsSecretsManagerStore,
+    JwtAuth,
+    KubernetesAuth,
+    LocalStore,
+    PlugIn,
+    StoreSettings,
+    TokenAuth,
+    VaultAuth,
+    VaultStore,
+)
+from rotator.config.values import (
+    Count,
+    Duration,
+    Listed,
+    Listen,
+    Name,
+    Scope,
+    ServiceUrl,
+    Text,
+    fault,
+    kind_of,
+    one_type,
+)
+from rotator.errors import Problem
+
+__all__ = [
+    "AppRoleAuth",
+    "AuditSettings",
+    "AwsAuth",
+    "AwsSecretsManagerStore",
+    "CredentialSettings",
+    "DynamoDbState",
+    "EnvSource",
+    "EscrowSettings",
+    "FileEscrow",
+    "FileSource",
+    "HttpSettings",
+    "JsonlAudit",
+    "JwtAuth",
+    "KubernetesAuth",
+    "LocalState",
+    "LocalStore",
+    "PlugIn",
+    "ProviderFields",
+    "ProviderSettings",
+    "RateLimitSettings",
+    "ReplayWindow",
+    "RuleSettings",
+    "SealSettings",
+    "SecretSource",
+    "Settings",
+    "StateEscrow",
+    "StateSettings",
+    "StoreSettings",
+    "StoreSource",
+    "TokenAuth",
+    "VaultAuth",
+    "VaultState",
+    "VaultStore",
+]
+
+
+class LocalState(Section):
+    """A SQLite file, for one machine whose disk outlives the run."""
+
+    type: Literal["local"] = "local"
+    path: Text = "var/rotator.db"
+
+
+class DynamoDbState(Section):
+    """A DynamoDB table whose partition key is `id`, a string."""
+
+    type: Literal["dynamodb"]
+    table: Text
+    region: Text | None = None
+    endpoint_url: ServiceUrl | None = None
+
+
+class VaultState(Section):
+    """Records under `path` in the mount of one of the stores."""
+
+    type: Literal["vault"]
+    store: Text
+    path: Text = "rotator/state"
+
+
+_STATE_TYPES = ("dynamodb", "local", "vault")
+StateSettings = Annotated[
+    Annotated[LocalState, Tag("#local")]
+    | Annotated[DynamoDbState, Tag("#dynamodb")]
+    | Annotated[VaultState, Tag("#vault")]
+    | Annotated[PlugIn, Tag("#plug-in")],
+    Discriminator(lambda value: kind_of(value, "type", _STATE_TYPES)),
+    one_type("type", _STATE_TYPES, lambda: plugins.offered("state")),
+]
+
+
+class StateEscrow(Section):
+    """Sealed entries inside the state records, where every replica sees them."""
+
+    type: Literal["state"] = "state"
+
+
+class FileEscrow(Section):
+    """Sealed entries in a folder of this machine."""
+
+    type: Literal["file"] = "file"
+    path: Text = "var/escrow"
+
+
+_ESCROW_TYPES = ("file", "state")
+EscrowSettings = Annotated[
+    Annotated[StateEscrow, Tag("#state")] | Annotated[FileEscrow, Tag("#file")],
+    Discriminator(lambda value: kind_of(value, "type", _ESCROW_TYPES)),
+    one_type("type", _ESCROW_TYPES),
+]
+
+
+class SealSettings(Section):
+    """Where the key comes from that seals escrow entries: exactly one of the three.
+
+    Args:
+        key_env: A variable that holds 32 bytes in base64.
+        key_file: A file that holds the same, created with mode 0600 if it is missing.
+        kms_key_id: A key of AWS KMS.
+    """
+
+    key_env: Text | None = None
+    key_file: Text | None = None
+    kms_key_id: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_of_the_three(self) -> "SealSettings":
+        if len([key for key in (self.key_env, self.key_file, self.kms_key_id) if key]) != 1:
+            raise fault("needs exactly one of key_env, key_file and kms_key_id")
+        return self
+
+
+class JsonlAudit(Section):
+    """Audit events as JSON lines; "-" is stderr, a path is appended to with an fsync per event."""
+
+    type: Literal["jsonl"] = "jsonl"
+    path: Text = "-"
+
+
+AuditSettings = Annotated[JsonlAudit, one_type("type", ("jsonl",))]
+
+
+class HttpSettings(Section):
+    """Where the daemon listens for metrics and health checks."""
+
+    listen: Listen
+
+
+class CredentialSettings(Section):
+    """A credential's entry.
+
+    Args:
+        store: May be left out when there is one store.
+        secret: A name, ARN or KV path; the credential's name when left out.
+        client_id: When left out, the document's.
+        client_secret: When left out, the document's.
+        private_key: Like `key_id`, `algorithm` and `audience`, for private_key_jwt; each goes before the provider's.
+        scope: Must not exceed what was granted (RFC 6749 section 6).
+    """
+
+    name: Name
+    provider: Text
+    store: Text | None = None
+    secret: Text | None = None
+    client_id: Text | None = None
+    client_secret: SecretSource | None = None
+    private_key: SecretSource | None = None
+    key_id: Text | None = None
+    algorithm: Algorithm | None = None
+    audience: Text | None = None
+    scope: Scope | None = None
+    refresh_before_expiry: Duration | None = None
+
+
+def _version(value: object) -> object:
+    if value is True or value != 1:
+        raise fault("is not supported", "write version: 1")
+    return value
+
+
+class Settings(Section):
+    """The whole configuration.
+
+    Args:
+        escrow: None chooses by the state; see `escrow_in_effect`.
+        seal: None is a key file beside a local state; see `seal_in_effect`.
+        workers: How many credentials are worked on at once.
+    """
+
+    version: Annotated[Literal[1], BeforeValidator(_version)]
+    stores: dict[Name, StoreSettings]
+    state: StateSettings = LocalState()
+    escrow: EscrowSettings | None = None
+    seal: SealSettings | None = None
+    audit: Annotated[tuple[AuditSettings, ...], Listed] = (JsonlAudit(),)
+    workers: Count = 16
+    http: HttpSettings | None = None
+    providers: dict[Name, ProviderSettings]
+    credentials: Annotated[tuple[CredentialSettings, ...], Listed]
+
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+    _warnings: list[Problem] = PrivateAttr(default_factory=list)
+
+    @property
+    def source(self) -> str:
+        """The file that the settings were read from, for messages."""
+        return self._origin.source
+
+    @property
+    def origin(self) -> Origin:
+        """Where each key stands in the source."""
+        return self._origin
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """What is usable but probably not meant."""
+        return self._warnings
+
+    @property
+    def escrow_in_effect(self) -> StateEscrow | FileEscrow:
+        """The escrow: as configured, else inside the state where the state is shared, else a file."""
+        return self.escrow or (FileEscrow() if isinstance(self.state, LocalState) else StateEscrow())
+
+    @property
+    def seal_in_effect(self) -> SealSettings | None:
+        """The seal: as configured, else a key file beside a local state; None where `seal` is missing."""
+        if self.seal is None and isinstance(self.state, LocalState):
+            return SealSettings(key_file=f"{self.state.path}.key")
+        return self.seal
+
+    def index_of(self, position: int) -> int:
+        """Return the index in the file of the credential at `position`."""
+        return position if self._origin.indices is None else self._origin.indices[position]
+
+    def named(self, section: Literal["stores", "providers"]) -> tuple[str, ...]:
+        """Return the names that the file gives in a section, those of faulty entries included."""
+        faulty = [path[1] for path in self._origin.left_out if path[0] == section and len(path) > 1]
+        return (*getattr(self, section), *map(str, faulty))
+
+    def knows(self, section: Literal["stores", "providers"], name: str) -> bool:
+        """Return whether the file defines the name; of a section that could not be read, every name is presumed."""
+        return name in self.named(section) or (section,) in self._origin.left_out
+
+    def with_origin(self, origin: Origin, warnings: list[Problem]) -> "Settings":
+        """Return the same settings, knowing where they came from."""
+        settings = self.model_copy()
+        settings._origin = origin  # noqa: SLF001 - its own class
+        settings._warnings = warnings  # noqa: SLF001 - likewise
+        return settings

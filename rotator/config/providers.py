@@ -1,0 +1,134 @@
+"""A provider's entry laid over its profile: the `Provider` that requests are made from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from rotator.config.faults import findings_of
+from rotator.config.findings import Finding, Path
+from rotator.config.provider_settings import ProviderFields, ProviderSettings, ReplayWindow
+from rotator.errors import PluginError
+from rotator.model import AnswerRule, Provider, RateLimit, Replay
+from rotator.plugins import suggestion
+from rotator.profiles import load_profile
+
+if TYPE_CHECKING:
+    from rotator.config.secret_sources import SecretSource
+    from rotator.profiles import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A provider, and the source of the key that signs its assertions."""
+
+    provider: Provider
+    private_key: SecretSource | None
+
+
+def merge(name: str, entry: ProviderSettings) -> tuple[Merged | None, list[Finding]]:
+    """Lay a provider's entry over its profile.
+
+    Args:
+        name: The provider's name in the configuration.
+        entry: Its settings. What it names, even as null, goes before what the profile states.
+
+    Returns:
+        The provider, or None when something is wrong; and what is wrong.
+    """
+    path: Path = ("providers", name)
+    try:
+        profile = load_profile(entry.profile)
+    except PluginError as error:
+        return None, [Finding((*path, "profile"), f"{p.where}: {p.what}", p.hint) for p in error.problems]
+    texts, findings = _variables(profile, entry, path)
+    stated, lacking = profile.filled_in(texts)
+    try:
+        base = ProviderFields.model_validate(stated)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, f.path))} {f.what}" for f in findings_of(error, ProviderFields)]
+        what = f"profile {entry.profile!r} is not valid: {'; '.join(faults)}"
+        return None, [*findings, Finding((*path, "profile"), what, "mend the profile")]
+    overrides = {key: getattr(entry, key) for key in entry.model_fields_set & ProviderFields.model_fields.keys()}
+    fields = base.model_copy(update=overrides)
+    findings += _gaps(profile, fields, lacking.keys() - overrides.keys(), lacking, path)
+    if findings:
+        return None, findings
+    return Merged(_provider(name, entry.profile, fields), fields.private_key), []
+
+
+def _variables(profile: Profile, entry: ProviderSettings, path: Path) -> tuple[dict[str, str], list[Finding]]:
+    """Return the text of each variable that the entry gives, and what is wrong with its other keys."""
+    texts: dict[str, str] = {}
+    findings: list[Finding] = []
+    known = {*profile.variables, *ProviderSettings.model_fields}
+    for key, value in entry.others.items():
+        variable = profile.variables.get(key)
+        if variable is None:
+            findings.append(Finding((*path, key), "unknown key", suggestion(key, known)))
+        elif (text := variable.text_for(value)) is None:
+            what = "is not a host name" if variable.kind == "host" else f"must be one of {', '.join(variable.of)}"
+            findings.append(Finding((*path, key), what, variable.hint))
+        else:
+            texts[key] = text
+    return texts, findings
+
+
+def _gaps(
+    profile: Profile, fields: ProviderFields, open_fields: set[str], lacking: dict[str, str], path: Path
+) -> list[Finding]:
+    """Return what is still missing: the endpoint, and what an assertion of private_key_jwt is made for.
+
+    The audience is asked for only where an assertion is sent: a provider whose endpoint is overridden, a sandbox say,
+    need not name a tenant for nothing.
+    """
+    needed = {"token_endpoint"} | ({"audience"} if fields.client_auth == "private_key_jwt" else set())
+    findings = [
+        Finding((*path, variable), "is missing", profile.variables[variable].hint)
+        for variable in sorted({lacking[field] for field in needed & open_fields})
+    ]
+    if fields.token_endpoint is None and "token_endpoint" not in open_fields:
+        hint = "give the URL that takes refresh_token grants, such as https://id.example.com/oauth2/token"
+        findings.append(Finding((*path, "token_endpoint"), "is missing", hint))
+    return findings
+
+
+def _provider(name: str, profile: str, fields: ProviderFields) -> Provider:
+    endpoint = fields.token_endpoint or ""
+    replay, limit = fields.replay, fields.rate_limit
+    return Provider(
+        name=name,
+        profile=profile,
+        token_endpoint=endpoint,
+        body=fields.body,
+        client_auth=fields.client_auth,
+        basic_encoding=fields.basic_encoding,
+        timeout_s=fields.timeout,
+        key_id=fields.key_id,
+        algorithm=fields.algorithm,
+        audience=fields.audience or (endpoint if fields.client_auth == "private_key_jwt" else None),
+        replay=Replay("window", replay.window) if isinstance(replay, ReplayWindow) else Replay(replay),
+        on_doubt=fields.on_doubt,
+        old_access_token=fields.old_access_token,
+        default_lifetime_s=fields.default_lifetime,
+        earliest_refresh_s=fields.earliest_refresh,
+        refresh_before_expiry_s=fields.refresh_before_expiry,
+        refresh_token_idle_s=fields.refresh_token_idle,
+        refresh_token_absolute_s=fields.refresh_token_absolute,
+        error_members=fields.error_members,
+        rules=tuple(
+            AnswerRule(
+                then=rule.then,
+                status=rule.status,
+                code=rule.code,
+                description=re.compile(rule.description) if rule.description is not None else None,
+            )
+            for rule in fields.rules
+        ),
+        form_reply=fields.form_reply,
+        default_token_type=fields.default_token_type,
+        rate_limit=RateLimit(limit.requests, limit.per) if limit else None,
+    )

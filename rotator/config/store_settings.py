@@ -1,0 +1,116 @@
+"""The `stores` section, and how to log in to Vault."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Tag
+
+from rotator import plugins
+from rotator.config.secret_sources import EnvSource, SecretSource, Section
+from rotator.config.values import ServiceUrl, Text, kind_of, one_type
+
+
+class TokenAuth(Section):
+    """A Vault token; without `token`, the one in VAULT_TOKEN."""
+
+    method: Literal["token"] = "token"
+    token: SecretSource = EnvSource(env="VAULT_TOKEN")
+
+
+class AppRoleAuth(Section):
+    """Vault's AppRole method."""
+
+    method: Literal["approle"]
+    role_id: Text
+    secret_id: SecretSource
+    mount: Text = "approle"
+
+
+class KubernetesAuth(Section):
+    """Vault's Kubernetes method, with the pod's service account token."""
+
+    method: Literal["kubernetes"]
+    role: Text
+    mount: Text = "kubernetes"
+    token_file: Text = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+
+class AwsAuth(Section):
+    """Vault's AWS method, IAM variant; `header` is the X-Vault-AWS-IAM-Server-ID that the mount may demand."""
+
+    method: Literal["aws"]
+    role: Text | None = None
+    mount: Text = "aws"
+    region: Text | None = None
+    header: Text | None = None
+
+
+class JwtAuth(Section):
+    """Vault's JWT method."""
+
+    method: Literal["jwt"]
+    role: Text
+    jwt: SecretSource
+    mount: Text = "jwt"
+
+
+_AUTH_METHODS = ("approle", "aws", "jwt", "kubernetes", "token")
+VaultAuth = Annotated[
+    Annotated[TokenAuth, Tag("#token")]
+    | Annotated[AppRoleAuth, Tag("#approle")]
+    | Annotated[KubernetesAuth, Tag("#kubernetes")]
+    | Annotated[AwsAuth, Tag("#aws")]
+    | Annotated[JwtAuth, Tag("#jwt")],
+    Discriminator(lambda value: kind_of(value, "method", _AUTH_METHODS)),
+    one_type("method", _AUTH_METHODS),
+]
+
+
+class PlugIn(Section):
+    """A store or state that a plug-in offers; its own keys are `options`, and the plug-in checks them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Text
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The keys beside `type`."""
+        return self.model_extra or {}
+
+
+class AwsSecretsManagerStore(Section):
+    """AWS Secrets Manager; what is left out comes from botocore's own environment and profiles."""
+
+    type: Literal["aws-secrets-manager"]
+    region: Text | None = None
+    endpoint_url: ServiceUrl | None = None
+
+
+class VaultStore(Section):
+    """A KV v2 mount of a Vault server."""
+
+    type: Literal["vault"]
+    address: ServiceUrl
+    mount: Text = "secret"
+    namespace: Text | None = None
+    ca_cert: Text | None = None
+    auth: VaultAuth = TokenAuth()
+
+
+class LocalStore(Section):
+    """A SQLite file on this machine; its key file `<path>.key` is made on first use."""
+
+    type: Literal["local"]
+    path: Text
+
+
+_STORE_TYPES = ("aws-secrets-manager", "local", "vault")
+StoreSettings = Annotated[
+    Annotated[AwsSecretsManagerStore, Tag("#aws-secrets-manager")]
+    | Annotated[VaultStore, Tag("#vault")]
+    | Annotated[LocalStore, Tag("#local")]
+    | Annotated[PlugIn, Tag("#plug-in")],
+    Discriminator(lambda value: kind_of(value, "type", _STORE_TYPES)),
+    one_type("type", _STORE_TYPES, lambda: plugins.offered("stores")),
+]

@@ -1,0 +1,280 @@
+"""`rotator run`: one ticking loop over a heap that can be rebuilt from the stores at any time.
+
+APScheduler rings the bell, and nothing else: whether its jobs are late, merged or lost, the loop looks at the heap
+and at the stores and misses nothing. One job per credential was rejected: a late one-shot job is dropped for good.
+"""
+
+from __future__ import annotations
+
+import heapq
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, assert_never
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.date import DateTrigger
+
+from rotator import outcomes, policy
+from rotator.clocks import new_event
+from rotator.dispatch import Dispatcher, Job
+from rotator.errors import ConfigError, RotatorError
+from rotator.grants import GrantIndex
+from rotator.ledger import provider_key
+from rotator.observe import Observed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rotator.model import Credential
+    from rotator.outcomes import Outcome
+    from rotator.wiring import App
+
+CHANGE_CHECK_S = 180.0
+"""How often versions are listed to notice what a person put. A listing of versions costs no read of a value."""
+
+PERSON_S = 3600.0
+"""When to look again at what a person has to mend; the change check notices a new token much sooner."""
+
+LONGEST_SLEEP_S = 37.0
+"""The bell rings at least so often, so that a suspended machine or a clock that jumped is noticed. A prime: it does
+not fall into step with other minutely work."""
+
+FOREVER_S = 366 * 86_400.0
+
+
+@dataclass(order=True, slots=True)
+class Entry:
+    """When to look at a credential next. An entry whose turn is outdated is skipped when it comes up."""
+
+    at: datetime
+    name: str
+    turn: int
+
+
+@dataclass(slots=True)
+class Watched:
+    """What the daemon remembers of a credential: enough to place it, nothing that the stores do not know better."""
+
+    credential: Credential
+    lane: str
+    turn: int = 0
+    version: str = ""
+    deadline: datetime | None = None
+    busy: bool = False
+
+
+@dataclass(slots=True)
+class Daemon:
+    """The loop. To be run in one thread; workers and the bell are others.
+
+    Args:
+        app: The parts.
+        reload: Called on SIGHUP; returns new parts, or raises ConfigError and the old ones stay.
+        tell: Called with every outcome.
+        note: Called with a short text and facts, for the operational log.
+        change_check_s: How often versions are listed.
+    """
+
+    app: App
+    reload: Callable[[], App]
+    tell: Callable[[Outcome], None]
+    note: Callable[..., Any]
+    change_check_s: float = CHANGE_CHECK_S
+    _bell: Any = field(default_factory=new_event)
+    _stopping: bool = False
+    _reloading: bool = False
+    _heap: list[Entry] = field(default_factory=list)
+    _watched: dict[str, Watched] = field(default_factory=dict)
+    _grants: GrantIndex = field(default_factory=lambda: GrantIndex(with_spent=False))
+
+    def stop(self) -> None:
+        """Start nothing new, finish what is in flight, and let `run` return. Callable from a signal handler."""
+        self._stopping = True
+        self._bell.set()
+
+    def request_reload(self) -> None:
+        """Reload the configuration before the next step. Callable from a signal handler."""
+        self._reloading = True
+        self._bell.set()
+
+    def handle_signals(self) -> None:
+        """SIGTERM and SIGINT stop, SIGHUP reloads. To be called in the main thread."""
+        signal.signal(signal.SIGTERM, lambda *_: self.stop())
+        signal.signal(signal.SIGINT, lambda *_: self.stop())
+        signal.signal(signal.SIGHUP, lambda *_: self.request_reload())
+
+    def run(self) -> None:
+        """Run until stopped."""
+        scheduler = BackgroundScheduler(timezone="UTC")
+        scheduler.start()
+        try:
+            self._loop(scheduler)
+        finally:
+            scheduler.shutdown(wait=False)
+
+    # ---------------------------------------------------------------------------------------------- the loop
+
+    def _loop(self, scheduler: BackgroundScheduler) -> None:
+        with ThreadPoolExecutor(self.app.settings.workers, thread_name_prefix="rotate") as pool:
+            dispatcher = self._dispatcher(pool)
+            self._look_at(self.app.credentials)
+            next_check = self._in(self.change_check_s)
+            self.note("running", credentials=len(self._watched))
+            while True:
+                self._bell.clear()
+                if self._reloading:
+                    dispatcher = self._reloaded(dispatcher, pool)
+                for job, outcome in dispatcher.finished():
+                    self._done(job, outcome)
+                if self._stopping:
+                    dispatcher.abandon()
+                    if not dispatcher.running:
+                        return
+                    self._bell.wait()
+                    continue
+                if self.app.surroundings.clock.now() >= next_check:
+                    self._check_changes()
+                    next_check = self._in(self.change_check_s)
+                self._queue_due(dispatcher)
+                opens = dispatcher.pump()
+                ring_at = min(filter(None, (opens, next_check, self._next_entry(), self._in(LONGEST_SLEEP_S))))
+                self._ring_at(scheduler, ring_at)
+                self._bell.wait()
+
+    def _ring_at(self, scheduler: BackgroundScheduler, at: datetime) -> None:
+        """Ask for the bell at an instant of the injected clock, by a delay, for the scheduler reads the real clock."""
+        now = self.app.surroundings.clock.now()
+        if at <= now:
+            self._bell.set()
+            return
+        scheduler.add_job(
+            self._bell.set,
+            DateTrigger(run_date=at, timezone="UTC"),
+            id="bell",
+            replace_existing=True,
+            misfire_grace_time=None,
+            coalesce=True,
+        )
+
+    def _dispatcher(self, pool: ThreadPoolExecutor) -> Dispatcher:
+        app = self.app
+        return Dispatcher(
+            app.rotation,
+            app.observer,
+            app.budget,
+            app.surroundings.clock,
+            pool,
+            self._bell.set,
+            workers=app.settings.workers,
+        )
+
+    def _queue_due(self, dispatcher: Dispatcher) -> None:
+        now = self.app.surroundings.clock.now()
+        while self._heap and self._heap[0].at <= now:
+            entry = heapq.heappop(self._heap)
+            watched = self._watched.get(entry.name)
+            if watched is None or watched.turn != entry.turn or watched.busy:
+                continue
+            watched.busy = True
+            sharer = self._grants.sharer(entry.name)
+            dispatcher.add(Job(watched.credential, watched.lane, deadline=watched.deadline, shared_with=sharer))
+
+    def _done(self, job: Job, outcome: Outcome) -> None:
+        """Tell an outcome and plan the next look."""
+        self.tell(outcome)
+        watched = self._watched.get(job.credential.name)
+        if watched is None or watched.credential is not job.credential:
+            return  # gone, or changed by a reload meanwhile
+        watched.busy = False
+        match outcome:
+            case outcomes.Rotated(expires_at=expires_at, version=version, next_at=next_at):
+                watched.version, watched.deadline = version, expires_at
+                at = next_at or self._in(self.app.surroundings.pause_s)
+            case outcomes.Fresh(until=until):
+                at = until
+            case outcomes.Deferred(retry_at=retry_at):
+                at = retry_at or self._in(self.app.surroundings.pause_s)
+            case outcomes.Failed(retry_at=retry_at):
+                at = retry_at or self._in(PERSON_S)
+            case _:
+                assert_never(outcome)
+        self._plan(watched, at)
+
+    # ------------------------------------------------------------------------------------- what is watched
+
+    def _look_at(self, credentials: Iterable[Credential]) -> None:
+        """Read credentials and place them in the heap; one that cannot be read is looked at again soon."""
+        for credential, observed in self.app.passes.look(list(credentials), index=self._grants):
+            self._place(credential, observed)
+
+    def _place(self, credential: Credential, observed: Observed | RotatorError) -> None:
+        watched = self._watched.get(credential.name)
+        if watched is None or watched.credential is not credential:
+            lane = provider_key(credential.provider.token_endpoint, credential.client_id)
+            watched = self._watched[credential.name] = Watched(credential, lane)
+        at = self.app.surroundings.clock.now()
+        if isinstance(observed, Observed):
+            situation = observed.situation
+            watched.lane = observed.provider_key
+            watched.version = situation.stored.version
+            decision = policy.decide(situation)
+            if isinstance(decision, policy.Fresh):
+                at = decision.until
+            elif isinstance(decision, policy.Due):
+                watched.deadline = decision.deadline
+        self._plan(watched, at)
+
+    def _plan(self, watched: Watched, at: datetime) -> None:
+        watched.turn += 1
+        at = min(max(at, self.app.surroundings.clock.now()), self._in(FOREVER_S))
+        heapq.heappush(self._heap, Entry(at, watched.credential.name, watched.turn))
+
+    def _check_changes(self) -> None:
+        """List versions, store by store, and look at what changed; a store that fails is asked again next time."""
+        by_store: dict[str, list[Watched]] = {}
+        for watched in self._watched.values():
+            by_store.setdefault(watched.credential.store, []).append(watched)
+        for store, members in by_store.items():
+            try:
+                versions = self.app.stores[store].versions([watched.credential.secret for watched in members])
+            except RotatorError as error:
+                self.note("change check failed", store=store, error=str(error))
+                continue
+            changed = [
+                watched.credential
+                for watched in members
+                if not watched.busy and versions.get(watched.credential.secret, watched.version) != watched.version
+            ]
+            if changed:
+                self.note("changed in the store", credentials=[credential.name for credential in changed])
+                self._look_at(changed)
+
+    def _reloaded(self, dispatcher: Dispatcher, pool: ThreadPoolExecutor) -> Dispatcher:
+        """Take over a new configuration once nothing is in flight; a faulty one changes nothing."""
+        self._reloading = False
+        try:
+            app = self.reload()
+        except ConfigError as error:
+            self.note("the new configuration is faulty; the old one stays", problems=str(error))
+            return dispatcher
+        dispatcher.abandon()
+        while dispatcher.running:
+            self._bell.wait()
+            self._bell.clear()
+            for job, outcome in dispatcher.finished():
+                self._done(job, outcome)
+        self.app = app
+        self._heap.clear()
+        self._watched.clear()
+        self._grants = GrantIndex(with_spent=False)
+        self._look_at(app.credentials)
+        self.note("reloaded", credentials=len(self._watched))
+        return self._dispatcher(pool)
+
+    def _next_entry(self) -> datetime | None:
+        return self._heap[0].at if self._heap else None
+
+    def _in(self, seconds: float) -> datetime:
+        return self.app.surroundings.clock.now() + timedelta(seconds=seconds)

@@ -1,0 +1,92 @@
+"""`check --live`: proves that a rotation would work, without spending a refresh token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rotator import policy
+from rotator.config.checks import written_too_often
+from rotator.documents import stored_tokens
+from rotator.errors import ConfigError, Problem, RotatorError
+from rotator.model import Malformed
+from rotator.observe import Observed, client_id_of
+from rotator.schedule import margin_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rotator.model import Credential
+    from rotator.wiring import App
+
+REACH_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a live check found. `temporary` ones may be gone by the next run; `warning` ones stop nothing."""
+
+    problem: Problem
+    temporary: bool = False
+    warning: bool = False
+
+
+def live_check(app: App) -> list[Finding]:
+    """Check the state, the escrow, the seal key, every endpoint, and every credential's secret."""
+    findings = [
+        *_tried("state", app.state.prove_writable),
+        *_tried("seal", lambda: app.seal.audit_digest("")),
+        *_tried("escrow", app.escrow.prove_writable),
+    ]
+    endpoints = {credential.provider.token_endpoint: credential.provider.name for credential in app.credentials}
+    for endpoint, name in endpoints.items():
+        trouble = app.endpoint.reachable(endpoint, deadline_s=REACH_S)
+        if trouble:
+            problem = Problem(f"provider {name}", f"{endpoint}: {trouble}", "check the address and the network")
+            findings.append(Finding(problem, temporary=True))
+    for credential, observed in app.passes.look(app.credentials):
+        findings += _of_credential(app, credential, observed)
+    return findings
+
+
+def _of_credential(app: App, credential: Credential, observed: Observed | RotatorError) -> Iterator[Finding]:
+    where = f"credential {credential.name}"
+    if isinstance(observed, RotatorError):
+        yield _finding(where, observed)
+        return
+    decision = policy.decide(observed.situation)
+    if isinstance(decision, policy.Unusable | policy.Latched):
+        yield Finding(Problem(where, decision.reason, decision.action))
+    store = app.stores[credential.store]
+    yield from _tried(where, lambda: store.prove_writable(credential.secret))
+    yield from _tried(where, credential.client_secret)
+    yield from _tried(where, credential.private_key)
+    tokens = stored_tokens(observed.situation.stored, credential.provider)
+    if isinstance(tokens, Malformed):
+        return
+    if client_id_of(credential, observed.situation.stored) is None:
+        yield Finding(Problem(where, "no client_id is known", "add client_id to the credential or to the document"))
+    wanted = set((credential.scope or "").split())
+    if wanted and tokens.scope and not wanted <= set(tokens.scope.split()):
+        beyond = ", ".join(sorted(wanted - set(tokens.scope.split())))
+        yield Finding(Problem(where, f"scope exceeds the grant: {beyond}", "leave it out, or log in with that scope"))
+    if tokens.issued_at and tokens.expires_at:
+        lifetime_s = (tokens.expires_at - tokens.issued_at).total_seconds()
+        interval_s = lifetime_s - margin_s(lifetime_s, credential)
+        if written_too_often(app.settings.stores[credential.store], interval_s):
+            what = f"would be written every {interval_s:.0f} s; Secrets Manager keeps about 100 versions a day"
+            yield Finding(Problem(where, what, "use longer tokens or another store"), warning=True)
+
+
+def _tried(where: str, prove: Callable[[], object]) -> Iterator[Finding]:
+    try:
+        prove()
+    except RotatorError as error:
+        yield _finding(where, error)
+
+
+def _finding(where: str, error: RotatorError) -> Finding:
+    if isinstance(error, ConfigError):
+        first = error.problems[0]
+        return Finding(Problem(f"{where}: {first.where}", first.what, first.hint))
+    return Finding(Problem(where, error.message, error.hint), temporary=error.then != "give_up")

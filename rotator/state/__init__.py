@@ -1,0 +1,1 @@
+"""State stores: small records under compare-and-swap (`rotator.ports.StateStore`)."""

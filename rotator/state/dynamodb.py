@@ -1,0 +1,158 @@
+"""A DynamoDB table as a state store."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from rotator.aws_errors import AWS_ERRORS, Subject, code_of, mapped, mentions
+from rotator.errors import StoreCorrupt, StoreError, StoreMissing, StoreRejected, VersionConflict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    from rotator.aws_errors import AwsError, Effect
+
+MAX_ITEM_BYTES: Final = 400 * 1024
+"""The limit of an item: the UTF-8 lengths of its attributes' names and values ("Quotas in Amazon DynamoDB")."""
+
+MAX_KEY_BYTES: Final = 2048
+"""The limit of a partition key (the same page)."""
+
+REVISION_BYTES: Final = 21
+"""The most that a number takes ("DynamoDB item sizes and formats")."""
+
+ABSENT: Final = "attribute_not_exists(id)"
+UNCHANGED: Final = "revision = :expected"
+IMPOSSIBLE: Final = "attribute_exists(id) AND attribute_not_exists(id)"
+
+PROBE: Final = "probe"
+"""The key that `prove_writable` names and never writes."""
+
+CONFLICT: Final = "ConditionalCheckFailedException"
+
+
+class DynamoDbStateStore:
+    """A state store over one table, shared by all replicas. Thread-safe.
+
+    An item is `{id: S, revision: N, body: S}`, the body being JSON text. A write is one conditional PutItem of the
+    whole item, so it needs no read first and no transaction. The revision is a count and not a digest of the body:
+    a record that returns to an earlier content is another revision.
+
+    Args:
+        client: A `dynamodb` client that sends once (`rotator.aws_session.client`).
+        table: The table's name or ARN; its partition key is `id`, a string, and it has no sort key.
+    """
+
+    shared = True
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+        self._subject = Subject(
+            f"DynamoDB table {table}",
+            StoreMissing,
+            f"create it: aws dynamodb create-table --table-name {table}"
+            " --attribute-definitions AttributeName=id,AttributeType=S"
+            " --key-schema AttributeName=id,KeyType=HASH --billing-mode PAY_PER_REQUEST",
+        )
+
+    def read(self, key: str) -> tuple[Mapping[str, Any] | None, int]:
+        """See `StateStore.read`. A consistent GetItem."""
+        try:
+            answer = self._client.get_item(TableName=self._table, Key={"id": {"S": key}}, ConsistentRead=True)
+        except AWS_ERRORS as error:
+            raise self._mapped(error, "read") from None
+        item = answer.get("Item")
+        return (None, 0) if item is None else self._decoded(key, item)
+
+    def compare_and_swap(self, key: str, body: Mapping[str, Any], *, expected: int) -> int:
+        """See `StateStore.compare_and_swap`. One conditional PutItem."""
+        text = json.dumps(body, separators=(",", ":"))
+        self._require_fitting(key, text)
+        item: dict[str, AttributeValueTypeDef] = {
+            "id": {"S": key},
+            "revision": {"N": str(expected + 1)},
+            "body": {"S": text},
+        }
+        try:
+            if expected == 0:
+                self._client.put_item(TableName=self._table, Item=item, ConditionExpression=ABSENT)
+            else:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=item,
+                    ConditionExpression=UNCHANGED,
+                    ExpressionAttributeValues={":expected": {"N": str(expected)}},
+                )
+        except AWS_ERRORS as error:
+            if code_of(error) == CONFLICT:
+                raise VersionConflict(self._what(key), expected=expected) from None
+            raise self._mapped(error, "write") from None
+        return expected + 1
+
+    def keys(self, prefix: str) -> Iterable[str]:
+        """See `StateStore.keys`. Scans the whole table, consistently."""
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "ProjectionExpression": "id",
+            "ConsistentRead": True,
+        }
+        if prefix:  # DynamoDB takes no empty text for a key attribute
+            request["FilterExpression"] = "begins_with(id, :prefix)"
+            request["ExpressionAttributeValues"] = {":prefix": {"S": prefix}}
+        try:
+            pages = self._client.get_paginator("scan").paginate(**request)
+            return [item["id"]["S"] for page in pages for item in page["Items"]]
+        except AWS_ERRORS as error:
+            raise self._mapped(error, "read") from None
+
+    def prove_writable(self) -> None:
+        """See `StateStore.prove_writable`. A PutItem whose condition no item can meet."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item={"id": {"S": PROBE}, "revision": {"N": "0"}, "body": {"S": "{}"}},
+                ConditionExpression=IMPOSSIBLE,
+            )
+        except AWS_ERRORS as error:
+            if code_of(error) != CONFLICT:
+                raise self._mapped(error, "stage") from None
+
+    def _decoded(self, key: str, item: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
+        try:
+            revision, body = int(item["revision"]["N"]), json.loads(item["body"]["S"])
+            if not isinstance(body, dict) or revision < 1:
+                raise TypeError("not a record")
+        except (KeyError, TypeError, ValueError):
+            raise StoreCorrupt(
+                f"{self._what(key)}: the item is not one that rotator wrote",
+                hint="it has a number `revision` and a string `body` that is a JSON object; restore it from a backup",
+            ) from None
+        return body, revision
+
+    def _require_fitting(self, key: str, text: str) -> None:
+        key_bytes = len(key.encode())
+        size = len("idrevisionbody") + REVISION_BYTES + key_bytes + len(text.encode())
+        if not 0 < key_bytes <= MAX_KEY_BYTES:
+            raise StoreRejected(f"{self._what(key)}: the key has {key_bytes} bytes, not 1 to {MAX_KEY_BYTES}")
+        if size > MAX_ITEM_BYTES:
+            raise StoreRejected(
+                f"{self._what(key)}: the item has {size} bytes, more than the {MAX_ITEM_BYTES} that DynamoDB takes",
+                hint="keep large token sets in a file escrow",
+            )
+
+    def _what(self, key: str) -> str:
+        return f"record {key} in {self._subject.what}"
+
+    def _mapped(self, error: AwsError, effect: Effect) -> StoreError:
+        # Sizes are checked before, so what else DynamoDB finds invalid is the table's key schema.
+        if code_of(error) == "ValidationException" and not mentions(error, "size"):
+            return StoreMissing(
+                f"{self._subject.what} cannot hold the records: ValidationException",
+                hint="it needs the partition key `id` of type string, and no sort key",
+            )
+        return mapped(error, self._subject, effect)

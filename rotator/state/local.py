@@ -1,0 +1,81 @@
+"""The local state store: records in a SQLite file, for one machine."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rotator.errors import StoreCorrupt, VersionConflict
+from rotator.sqlite import BUSY_TIMEOUT_S, SqliteFile
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class LocalStateStore:
+    """The port `StateStore` over a SQLite file.
+
+    `shared` is False: every process of this machine that opens the path sees the same records, but a replica on
+    another machine does not. The promises hold only on a disk that outlives the run: a forgotten claim is a token
+    spent twice. Bodies are not sealed: what is secret in a record is sealed before it gets here.
+
+    Args:
+        path: The file; made at the first write, with its folder. May be the local secret store's own.
+        busy_timeout_s: How long to wait for another writer.
+    """
+
+    shared = False
+
+    def __init__(self, path: str | Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self._file = SqliteFile(path, busy_timeout_s=busy_timeout_s)
+
+    def read(self, key: str) -> tuple[Mapping[str, Any] | None, int]:
+        """See `StateStore.read`."""
+        row = self._file.reading(
+            lambda connection: connection.execute("SELECT body, revision FROM record WHERE key = ?", (key,)).fetchone(),
+            absent=None,
+        )
+        if row is None:
+            return None, 0
+        text, revision = row
+        try:
+            body = json.loads(text)
+            if not isinstance(body, dict):
+                raise TypeError
+        except (TypeError, ValueError):
+            raise StoreCorrupt(
+                f"{self._file.path}: the record {key} is no JSON object",
+                hint="restore the file from a backup that is not older than the last rotation",
+            ) from None
+        return body, revision
+
+    def compare_and_swap(self, key: str, body: Mapping[str, Any], *, expected: int) -> int:
+        """See `StateStore.compare_and_swap`; never in doubt unless the disk fails."""
+        text = json.dumps(dict(body), separators=(",", ":"))
+
+        def swap(connection: sqlite3.Connection) -> int:
+            row = connection.execute("SELECT revision FROM record WHERE key = ?", (key,)).fetchone()
+            if (row[0] if row else 0) != expected:
+                raise VersionConflict(f"{self._file.path}, record {key}", expected=expected)
+            connection.execute(
+                "INSERT OR REPLACE INTO record (key, revision, body) VALUES (?, ?, ?)", (key, expected + 1, text)
+            )
+            return expected + 1
+
+        return self._file.writing(swap)
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `StateStore.keys`."""
+
+        def listed(connection: sqlite3.Connection) -> list[str]:
+            # Compared here: LIKE folds case and has wildcards.
+            rows = connection.execute("SELECT key FROM record")
+            return [key for (key,) in rows if key.startswith(prefix)]
+
+        return self._file.reading(listed, absent=[])
+
+    def prove_writable(self) -> None:
+        """See `StateStore.prove_writable`: a transaction for writing that changes nothing; makes the file."""
+        self._file.writing(lambda _: None)

@@ -1,0 +1,1 @@
+"""Secret stores: where the credential documents live (`rotator.ports.SecretStore`)."""

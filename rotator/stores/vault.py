@@ -1,0 +1,153 @@
+"""Credential documents in Vault's KV version 2 engine (also OpenBao's).
+
+A policy that suffices for `<mount>/data/<path>` is create, read and update; `versions` reads `<mount>/metadata/<path>`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from rotator.errors import SecretNotFound, StoreUnavailable, StoreWriteInDoubt, VersionConflict
+from rotator.model import Document, Versioned
+from rotator.vault_errors import CasMismatch
+from rotator.vault_kv import VaultKv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rotator.vault_kv import KvVersion
+    from rotator.vault_session import VaultSession
+
+
+class VaultSecretStore:
+    """See `rotator.ports.SecretStore`. Thread-safe.
+
+    Deleted means Vault's soft deletion and destruction. One gap is Vault's own: check-and-set compares numbers and a
+    deletion does not change the number, so a deletion between the check in `compare_and_swap` and its write is undone.
+
+    Args:
+        name: The store's name in the configuration.
+        session: The login to Vault.
+        mount: Where the KV engine is mounted.
+    """
+
+    def __init__(self, name: str, session: VaultSession, mount: str) -> None:
+        self.name = name
+        self._session = session
+        self._kv = VaultKv(session, mount)
+
+    def read(self, secret: str) -> Versioned:
+        """See `SecretStore.read`. An object is all that KV holds, so that no content is malformed."""
+        path = self._path(secret)
+        return self._versioned(path, self._found(path))
+
+    def compare_and_swap(
+        self,
+        secret: str,
+        document: Document,
+        *,
+        expected: str | None,
+        write_id: str,  # noqa: ARG002 - Vault keeps no id of a write
+    ) -> Versioned:
+        """See `SecretStore.compare_and_swap`.
+
+        `write_id` has no place in Vault: a repetition is recognised by its place, right after `expected`, and by its
+        content. An equal document that somebody else wrote there passes for ours, which harms nobody.
+        """
+        path = self._path(secret)
+        number = 0
+        if expected is not None:
+            # Read first: a deleted version is still the one that check-and-set compares with.
+            current = self._found(path)
+            if str(current.number) != expected:
+                return self._repetition(path, current, document, expected)
+            number = current.number
+        try:
+            written = self._kv.write(path, document.fields, cas=number, what=self._what(path))
+        except CasMismatch:
+            pass
+        else:
+            return self._versioned(path, written)
+        return self._repetition(path, self._reread(path), document, expected)
+
+    def versions(self, secrets: Sequence[str]) -> Mapping[str, str]:
+        """See `SecretStore.versions`; never lags.
+
+        Vault has no bulk read. The requests go one after the other: a sweep has time, and the first one without an
+        answer ends it, so that a Vault that is down costs one timeout.
+        """
+        found = {}
+        for secret in secrets:
+            path = self._path(secret)
+            number = self._kv.newest(path, what=self._what(path))
+            if number is not None:
+                found[secret] = str(number)
+        return found
+
+    def prove_writable(self, secret: str) -> None:
+        """See `SecretStore.prove_writable`; asks Vault what the token may do."""
+        path = self._path(secret)
+        self._found(path)
+        self._kv.need(path, frozenset({"update"}), what=self._what(path))
+
+    def _found(self, path: str) -> KvVersion:
+        found = self._kv.read(path, what=self._what(path))
+        if found is None:
+            raise SecretNotFound(f"{self._what(path)}: no such secret", hint=f"rotator put, or check the path {path}")
+        if found.data is None:
+            raise SecretNotFound(
+                f"{self._what(path)}: its newest version, {found.number}, is deleted",
+                hint=f"vault kv undelete -mount={self._kv.mount} -versions={found.number} {path}",
+            )
+        return found
+
+    def _reread(self, path: str) -> KvVersion | None:
+        try:
+            return self._kv.read(path, what=self._what(path))
+        except StoreUnavailable as error:
+            # Not "surely not applied": this may be the repetition of a write that was.
+            raise StoreWriteInDoubt(error.message, hint=error.hint) from None
+
+    def _repetition(self, path: str, current: KvVersion | None, document: Document, expected: str | None) -> Versioned:
+        """Return the current version if this very write made it.
+
+        Raises:
+            VersionConflict: It did not.
+        """
+        if current is not None and current.data is None:
+            raise VersionConflict(f"{self._what(path)} (deleted: undelete it first)", expected=expected)
+        if (
+            current is None
+            or str(current.number - 1) != (expected or "0")
+            or _text(current.data) != _text(document.fields)
+        ):
+            raise VersionConflict(self._what(path), expected=expected)
+        return self._versioned(path, current)
+
+    def _versioned(self, path: str, found: KvVersion) -> Versioned:
+        return Versioned(
+            identity=f"vault:{self._session.address}|{self._session.namespace}|{self._kv.mount}/{path}",
+            version=str(found.number),
+            created_at=found.created_at,
+            content=Document(found.data or {}),
+        )
+
+    def _what(self, path: str) -> str:
+        return f"store {self.name}: {self._kv.mount}/{path}"
+
+    def _path(self, secret: str) -> str:
+        """Return the one form of a path: no empty parts, as hvac sends it.
+
+        Raises:
+            SecretNotFound: It has parts that HTTP clients resolve before they send.
+        """
+        parts = [part for part in secret.split("/") if part]
+        if not parts or {".", ".."} & set(parts):
+            raise SecretNotFound(f"store {self.name}: {secret!r} is no path in Vault", hint="a path such as team/app")
+        return "/".join(parts)
+
+
+def _text(fields: Mapping[str, object] | None) -> str:
+    # As JSON: Python's own comparison takes true for 1.
+    return json.dumps(fields, sort_keys=True, default=dict)
