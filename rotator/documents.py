@@ -56,8 +56,11 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def document_text(document: Document) -> str:
-    """Return the compact JSON text of a document, names in their order."""
-    return json.dumps(dict(document.fields), ensure_ascii=False, separators=(",", ":"))
+    """Return the compact JSON text of a document, names in their order; always encodable as UTF-8."""
+    text = json.dumps(dict(document.fields), ensure_ascii=False, separators=(",", ":"))
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return json.dumps(dict(document.fields), separators=(",", ":"))  # lone surrogates stay escaped
+    return text
 
 
 # ----------------------------------------------------------------------------------------------------- reading
@@ -76,6 +79,9 @@ def stored_tokens(stored: Versioned, provider: Provider) -> StoredTokens | Malfo
     refresh_token = _secret(fields, "refresh_token")
     if refresh_token is None:
         return Malformed("it has no refresh_token")
+    if not refresh_token.reveal().isprintable():
+        # RFC 6749 appendix A.17 allows printable ASCII only; servers in the wild go beyond ASCII, never beyond print.
+        return Malformed("its refresh_token holds a character that no token has")
     access_token = _secret(fields, "access_token")
     issued_at = instant(fields.get("issued_at")) or stored.created_at
     return StoredTokens(

@@ -193,7 +193,8 @@ class Credential:
 
     Args:
         client_secret: Called at each use, so that a rotated client secret is picked up; returns None when the
-            configuration names none (the document may hold one). Raises ConfigError when the source fails.
+            configuration names none (the document may hold one). Raises ConfigError when the source fails, and
+            StoreUnavailable when it lies in a store that does not answer.
         private_key: The same for the PEM key of private_key_jwt.
     """
 

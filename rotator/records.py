@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, AwareDatetime, TypeAdapter
 
 from rotator.errors import LeaseHeld, StoreCorrupt
+from rotator.redact import as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ def digest_of(token: Secret) -> str:
     rotated key, would not recognise each other's claims and spend a token twice. Audit events carry another digest
     with a secret key (`rotator.audit`).
     """
-    return hmac.new(_DIGEST_KEY, token.reveal().encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.new(_DIGEST_KEY, as_bytes(token.reveal()), hashlib.sha256).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

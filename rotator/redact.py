@@ -40,13 +40,18 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._text.encode(), other._text.encode())
+        return hmac.compare_digest(as_bytes(self._text), as_bytes(other._text))
 
     def __hash__(self) -> int:
         return hash((Secret, self._text))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled")
+
+
+def as_bytes(text: str) -> bytes:
+    """Return UTF-8 that no text makes fail: JSON may hold lone surrogates, and the error of `encode` quotes the text."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def without(text: str, secrets: tuple[Secret | None, ...], *, limit: int = 500) -> str:

@@ -93,15 +93,13 @@ class PlainAdapter(JSONAdapter):  # type: ignore[misc]  # hvac has no types
         """Send one request.
 
         Returns:
-            The JSON object of a 200, or hvac's response for another success (204).
+            The JSON object of a 200.
 
         Raises:
-            Answered: Any other answer, a redirect and a 200 that is not a JSON object included.
+            Answered: Any other answer; a redirect, a 204 and a 200 that is not a JSON object are not asked for here.
         """
         answer = super().request(*args, **{**kwargs, "raise_exception": False})
         if isinstance(answer, dict):
-            return answer
-        if isinstance(answer, requests.Response) and answer.status_code == HTTPStatus.NO_CONTENT:
             return answer
         raise Answered(*_read(answer))
 

@@ -225,7 +225,7 @@ class _Adapters:
         return RecordEscrow(state)
 
     def seal_key(self, state: StateStore) -> Callable[[], bytes]:
-        seal = self.settings.seal_in_effect or configured.SealSettings(key_file="var/seal.key")
+        seal = cast("configured.SealSettings", self.settings.seal_in_effect)  # checked with the configuration
         if seal.key_env:
             variable = seal.key_env
             return lambda: key_from_env(variable)

@@ -13,6 +13,7 @@ from rotator.cli import shown
 from rotator.cli.context import Context, Exit, Interruption, chosen, exit_code, explain_error, say, warn
 from rotator.config.durations import parse_duration
 from rotator.errors import ConfigError, Problem, RotatorError
+from rotator.reports import instant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -273,7 +274,7 @@ def list_entries(context: Context, as_json: bool) -> int:
             {
                 "name": entry.credential,
                 "kind": entry.kind,
-                "since": shown.instant(entry.at),
+                "since": instant(entry.at),
                 "rotation_id": entry.rotation_id,
                 "secret": entry.identity,
             }
@@ -282,7 +283,7 @@ def list_entries(context: Context, as_json: bool) -> int:
         say(json.dumps({"entries": listed}, ensure_ascii=False))
     else:
         for entry in entries:
-            say(f"{entry.credential}\t{entry.kind}\t{shown.instant(entry.at)}\t{entry.rotation_id}\t{entry.identity}")
+            say(f"{entry.credential}\t{entry.kind}\t{instant(entry.at)}\t{entry.rotation_id}\t{entry.identity}")
     return Exit.WELL
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from rotator import outcomes
+from rotator.reports import instant, pass_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,27 +15,9 @@ if TYPE_CHECKING:
     from rotator.status import Row
 
 
-def instant(value: datetime | None) -> str | None:
-    """Return RFC 3339 in UTC, to the second."""
-    return None if value is None else value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def pass_json(results: Iterable[Outcome]) -> str:
     """Return what `once --json` prints."""
-    shown: dict[str, Any] = {"rotated": [], "fresh": 0, "deferred": [], "failed": []}
-    for outcome in sorted(results, key=lambda one: one.name):
-        match outcome:
-            case outcomes.Rotated(name=name, expires_at=expires_at, version=version):
-                shown["rotated"].append({"name": name, "expires_at": instant(expires_at), "version": version})
-            case outcomes.Fresh():
-                shown["fresh"] += 1
-            case outcomes.Deferred(name=name, reason=reason, retry_at=retry_at):
-                shown["deferred"].append({"name": name, "reason": reason, "retry_at": instant(retry_at)})
-            case outcomes.Failed(name=name, reason=reason, error=error, action=action):
-                shown["failed"].append({"name": name, "reason": reason, "error": error, "action": action})
-            case _:
-                assert_never(outcome)
-    return json.dumps(shown, ensure_ascii=False)
+    return json.dumps(pass_report(results), ensure_ascii=False)
 
 
 def outcome_line(outcome: Outcome) -> str:

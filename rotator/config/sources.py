@@ -31,7 +31,7 @@ def reader(
 
     Returns:
         A function without arguments. It raises ConfigError, naming `where` and the source, when the source does not
-        yield a text; an unavailable store counts as that.
+        yield a text, and StoreUnavailable when its store does not answer.
     """
 
     def read() -> Secret:
@@ -78,6 +78,8 @@ def _field(source: StoreSource, where: str, read_secret: ReadSecret) -> str:
     try:
         content = read_secret(source.store, source.secret).content
     except RotatorError as error:
+        if error.then == "retry":
+            raise  # the store is away for a while, and nothing is wrong with the configuration
         raise ConfigError(
             [Problem(where, f"{description(source)} cannot be read: {error.message}", error.hint)]
         ) from error

@@ -221,6 +221,8 @@ class VaultDouble:
                 return self.accounts.look_up(token)
             case "auth/token/renew-self":
                 return self.accounts.renew(token)
+            case "auth/token/create":
+                return self.accounts.create(body)
             case "sys/capabilities-self":
                 found = {asked: self.accounts.capabilities(token, asked) for asked in body["paths"]}
                 return Reply(200, {**found, "data": found})

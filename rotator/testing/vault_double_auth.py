@@ -146,6 +146,10 @@ class Accounts:
         token.ends_at = min(self.clock.monotonic_s() + token.ttl_s, token.max_at)
         return self._auth(token)
 
+    def create(self, body: Mapping[str, Any]) -> Reply:
+        """Answer `auth/token/create`, for policies and a `ttl` in seconds."""
+        return self._auth(self.issue(*body["policies"], ttl_s=float(body["ttl"])))
+
     def log_in(self, mount: str, body: Mapping[str, Any]) -> Reply:
         """Answer `auth/<mount>/login`."""
         if mount not in self.roles:

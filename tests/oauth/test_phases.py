@@ -289,7 +289,7 @@ def test_a_huge_head_is_in_doubt(serve: Serve, endpoint: HttpTokenEndpoint) -> N
 
 
 def test_a_compressed_body_is_in_doubt_and_kept(serve: Serve, endpoint: HttpTokenEndpoint) -> None:
-    """gzip was not asked for: the bytes are kept as they came, and come back."""
+    """What was not asked for is not unpacked: the bytes are kept as they came, and come back."""
     packed = gzip.compress(BODY)
     answer = endpoint.refresh(to(serve(answering(message(packed, "200 OK", "Content-Encoding: gzip")))), deadline_s=5)
     kept = doubt(answer, packed).body

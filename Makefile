@@ -1,0 +1,58 @@
+# Each target installs what it needs into .venv; nothing else on the machine is touched.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_READY := $(VENV)/.demo-ready
+TEST_READY := $(VENV)/.test-ready
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format coverage lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(DEMO_READY) ## run the whole job on embedded parts, with the real daemon
+	@$(BIN)/rotator demo $(DEMO)
+
+test: $(TEST_READY) ## run the tests, with line and branch coverage
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report= $(TESTS)
+	@$(BIN)/python -m coverage report --fail-under=0 | tail -n 1
+
+coverage: $(TEST_READY) ## show what the last test run left uncovered; fails under the goal
+	@$(BIN)/python -m coverage report
+
+lint: $(TEST_READY) ## formatting, ruff, mypy --strict and the floors
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+format: $(TEST_READY) ## format the code and mend what ruff can mend
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+lock: $(TEST_READY) ## renew the lock files in deploy/locks (needs uv)
+	@for set in demo test; do \
+	  case $$set in demo) groups="--extra all --group build";; test) groups="--extra all --group build --group test --group lint";; esac; \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	    --no-annotate $$groups pyproject.toml -o deploy/locks/$$set.txt; done
+
+clean: ## remove what the targets made
+	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("rotator needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+
+$(DEMO_READY): deploy/locks/demo.txt pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV) …"
+	@$(PIP) install --require-hashes -r deploy/locks/demo.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(TEST_READY): deploy/locks/test.txt pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV) …"
+	@$(PIP) install --require-hashes -r deploy/locks/test.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(DEMO_READY)

@@ -1,0 +1,122 @@
+"""The AWS Lambda handler: `rotator.aws_lambda.handler`.
+
+Configuration comes from the file that `ROTATOR_CONFIG` names, or from the YAML in `ROTATOR_CONFIG_YAML`. It is read,
+and clients are made, once per sandbox of Lambda. Two kinds of event are understood:
+
+- a schedule (EventBridge, or an empty event): one pass over all credentials; `{"horizon": "15m", "names": […]}` in the
+  event, or in its `detail`, narrows it;
+- an SQS batch whose bodies are credential names: one pass over these; messages whose credential is to be looked at
+  again are reported as partial batch failures
+  (docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
+
+A pass starts nothing new when the function's time runs out; what is left is deferred to the next event.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from rotator import outcomes
+from rotator.config.durations import parse_duration
+from rotator.config.load import load_config
+from rotator.errors import ConfigError, Problem
+from rotator.reports import pass_report
+from rotator.wiring import Surroundings, build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from rotator.model import Credential
+    from rotator.outcomes import Outcome
+    from rotator.wiring import App
+
+HORIZON = "15m"
+"""When the event names no horizon: EventBridge schedules of a quarter of an hour and below."""
+
+LEFT_FOR_THE_END_S = 45.0
+"""Nothing is started when less than this is left: a request of 30 s, its write back, and the answer."""
+
+_LOCK = threading.Lock()
+_APPS: dict[str, App] = {}
+
+
+def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Handle an event.
+
+    Returns:
+        For a schedule the report of the pass, as `once --json` prints it; for an SQS batch `batchItemFailures`.
+
+    Raises:
+        ConfigError: The configuration cannot be used, or the event names what is not configured.
+    """
+    app = _app(os.environ)
+    records = event.get("Records")
+    if isinstance(records, list):
+        return _batch(app, records, context)
+    if "Step" in event and "SecretId" in event:
+        raise _problem(
+            "event", "the steps of a Secrets Manager rotation are not served by this version", "use a schedule"
+        )
+    return _schedule(app, event, context)
+
+
+def _app(env: Mapping[str, str]) -> App:
+    with _LOCK:
+        if "app" not in _APPS:
+            text = env.get("ROTATOR_CONFIG_YAML")
+            path = env.get("ROTATOR_CONFIG", "config/rotator.yaml")
+            settings = load_config(f"{text}\n" if text else path, env, mode="lambda")
+            _APPS["app"] = build(settings, "lambda", Surroundings.real(env))
+        return _APPS["app"]
+
+
+def _schedule(app: App, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    detail = event.get("detail")
+    asked = {**event, **detail} if isinstance(detail, dict) else event
+    try:
+        horizon_s = parse_duration(asked.get("horizon", HORIZON), zero=True)
+    except ValueError as error:
+        raise _problem("event.horizon", str(error), "write 15m, or a number of seconds") from None
+    names = asked.get("names")
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise _problem("event.names", "is no list of credential names", "leave it out for all")
+    credentials = app.credentials if names is None else [app.credential(name) for name in names]
+    return pass_report(_run(app, credentials, context, horizon_s))
+
+
+def _batch(app: App, records: Iterable[Mapping[str, Any]], context: Any) -> dict[str, Any]:
+    """Rotate the credentials that the messages name; report those that are to be delivered again."""
+    by_name: dict[str, list[str]] = {}
+    failures: list[str] = []
+    for record in records:
+        name = str(record.get("body", "")).strip()
+        message_id = str(record.get("messageId", ""))
+        if any(credential.name == name for credential in app.credentials):
+            by_name.setdefault(name, []).append(message_id)
+        else:
+            failures.append(message_id)  # after its last delivery it ends in the dead-letter queue
+    results = _run(app, [app.credential(name) for name in by_name], context, parse_duration(HORIZON))
+    for outcome in results:
+        if isinstance(outcome, outcomes.Deferred | outcomes.Failed):
+            failures += by_name[outcome.name]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
+
+
+def _run(app: App, credentials: list[Credential], context: Any, horizon_s: float) -> list[Outcome]:
+    return app.passes.run(credentials, horizon_s=horizon_s, until=_until(app, context))
+
+
+def _until(app: App, context: Any) -> datetime | None:
+    remaining = getattr(context, "get_remaining_time_in_millis", None)
+    if remaining is None:
+        return None
+    left_s = remaining() / 1000 - LEFT_FOR_THE_END_S
+    return app.surroundings.clock.now() + timedelta(seconds=left_s)
+
+
+def _problem(where: str, what: str, hint: str) -> ConfigError:
+    return ConfigError([Problem(where, what, hint)])
