@@ -276,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
                 body = json.loads(raw) if raw else {}
                 reply = double._reply(self.command, path, query, body, token, namespace)  # noqa: SLF001 - as above
             if fault is None or fault.how == "hold":
-                text = b"" if reply.body is None else json.dumps(reply.body).encode()
+                text = b"" if reply.body is None else json.dumps(reply.body, sort_keys=True).encode()  # as Go does
                 self._send(reply.status, text, {"Content-Type": "application/json"})
                 return
             if fault.how == "cut":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -12,7 +13,12 @@ from vault_harness import DoubledVault, Vault, doubled, vault
 
 from rotator.errors import StoreRejected
 from rotator.testing.contracts import race
+from rotator.testing.memory import VirtualClock
 from rotator.testing.vault_double_auth import Role
+from rotator.testing.vault_double_kv import Call, KvTwo
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 __all__ = ["doubled", "vault"]
 
@@ -41,6 +47,23 @@ def test_check_and_set_lets_one_writer_win(vault: Vault) -> None:
         winners, losers = race(lambda n, v=version: write(vault, f"{vault.folder}/app", n, cas=v), loses=StoreRejected)
         assert winners == [version + 1]
         assert losers == 7
+
+
+class LingeringClock(VirtualClock):
+    """A clock whose reading, between the double's check and its write, gives other threads time to come in."""
+
+    def now(self) -> datetime:
+        Event().wait(0.01)
+        return super().now()
+
+
+def test_the_lock_is_held_across_check_and_write() -> None:
+    """However long a write lingers after its check, no other one on the same version gets through."""
+    engine = KvTwo(LingeringClock())
+    for version in range(3):
+        call = Call("write", "data/app", {}, {"data": {}, "options": {"cas": version}})
+        replies, _ = race(lambda _, call=call: engine.answer(call).status)
+        assert sorted(replies) == [200, *[400] * 7]
 
 
 def test_a_write_without_check_and_set_always_succeeds_unless_it_is_required(vault: Vault) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["doubled", "vault"]
 
 TOKENS = Document({"refresh_token": "rt-1"})
-NEWER = Document({"refresh_token": "rt-2"})
+NEWER = Document({"refresh_token": "rt-2", "access_token": "at-2"})
 
 
 class Harness(SecretStoreHarness):
@@ -299,6 +299,17 @@ def test_a_write_between_the_check_and_the_write_conflicts(store: VaultSecretSto
     doubled.double.fail(400, path="secret/data/new", method="POST", text=mismatch)
     with pytest.raises(VersionConflict):
         create(store, "new")
+
+
+def test_an_equal_document_that_came_later_is_no_repetition(store: VaultSecretStore) -> None:
+    """Only the version right after the expected one can be ours; when somebody wrote since, it is a conflict."""
+    create(store)
+    store.compare_and_swap("app", NEWER, expected="1", write_id="w-2")
+    store.compare_and_swap("app", TOKENS, expected="2", write_id="w-3")
+    with pytest.raises(VersionConflict):
+        create(store)
+    with pytest.raises(VersionConflict):
+        store.compare_and_swap("app", TOKENS, expected="1", write_id="w-4")
 
 
 def test_a_repetition_tells_true_from_one(store: VaultSecretStore) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rotator.config import resolve
-from rotator.errors import ConfigError, StoreUnavailable
+from rotator.errors import ConfigError, StoreDenied, StoreUnavailable
 from rotator.model import Document, Malformed, Versioned
 from rotator.redact import Secret
 from tests.config.right_config import ENV, load, no_store, resolved, with_credential
@@ -66,7 +66,7 @@ def test_a_field_of_another_secret_is_read_at_each_use() -> None:
     def read_secret(store: str, secret: str) -> Versioned:
         assert (store, secret) == ("main", "client")
         if not contents:
-            raise StoreUnavailable("main: client", hint="wait")
+            raise StoreDenied("main: client", hint="ask")
         return Versioned("i", "v", None, contents.pop(0))
 
     source = {"store": "main", "secret": "client", "field": "pem"}
@@ -78,4 +78,16 @@ def test_a_field_of_another_secret_is_read_at_each_use() -> None:
     assert f"{name} is not a text" in fails(credential.client_secret)
     assert f"{name} is empty" in fails(credential.client_secret)
     assert f"{name}: the secret is no document: not JSON" in fails(credential.client_secret)
-    assert f"{name} cannot be read: main: client\n    → wait" in fails(credential.client_secret)
+    assert f"{name} cannot be read: main: client\n    → ask" in fails(credential.client_secret)
+
+
+def test_a_store_that_is_away_for_a_while_is_no_fault_of_the_configuration() -> None:
+    """A source in a store that does not answer is tried again later: no person is called."""
+
+    def read_secret(store: str, secret: str) -> Versioned:
+        raise StoreUnavailable(f"{store}: {secret}")
+
+    source = {"store": "main", "secret": "client", "field": "pem"}
+    [credential] = resolved(with_credential(client_secret=source), read_secret=read_secret).credentials
+    with pytest.raises(StoreUnavailable):
+        credential.client_secret()

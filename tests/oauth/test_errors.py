@@ -151,6 +151,7 @@ def test_E05_auth0_reports_a_rate_limit_as_500() -> None:
     body = {"error": "access_denied", "error_description": "Global limit has been reached"}
     assert answer_to(body, 500, headers, request({"rules": AUTH0})) == RateLimited(42, "access_denied")
     assert isinstance(answer_to({"error": "access_denied"}, 500, headers, request({"rules": AUTH0})), Misconfigured)
+    assert isinstance(answer_to(body, 403, headers, request({"rules": AUTH0})), Misconfigured)
 
 
 def test_E05_hydra_reports_a_lost_race_as_an_invalid_request() -> None:

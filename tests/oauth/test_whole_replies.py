@@ -74,14 +74,17 @@ def test_an_upgrade_is_in_doubt(serve: Serve, endpoint: HttpTokenEndpoint) -> No
     doubt(endpoint.refresh(to(serve(answering(upgrade))), deadline_s=5), upgrade)
 
 
-def test_a_reply_before_the_end_of_the_request_is_an_answer(serve: Serve, endpoint: HttpTokenEndpoint) -> None:
+@pytest.mark.parametrize("reads_on", [True, False])
+def test_a_reply_before_the_end_of_the_request_is_an_answer(
+    serve: Serve, endpoint: HttpTokenEndpoint, reads_on: bool
+) -> None:
     """A server that answers and stops reading has answered: the write error does not hide it."""
 
     def script(_: ScriptedServer, connection: socket.socket) -> None:
-        connection.recv(65536)
+        connection.recv(1)
         connection.sendall(message(b"", "413 Content Too Large"))
         connection.shutdown(socket.SHUT_WR)
-        while connection.recv(1 << 20):
+        while reads_on and connection.recv(1 << 20):
             pass
 
     of = request({"token_endpoint": serve(script).url()}, refresh_token=LONG_REQUEST)
@@ -97,8 +100,21 @@ def test_an_error_reply_is_classified(serve: Serve, endpoint: HttpTokenEndpoint)
     assert answer == Rejected("invalid_grant", "unknown: ***")
 
 
-def test_an_error_of_our_own_after_sending_is_in_doubt(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unforeseen exception after the request was sent keeps what was received."""
+def test_an_echo_of_the_authorization_header_is_masked(serve: Serve, endpoint: HttpTokenEndpoint) -> None:
+    """A server that quotes the Basic credentials does not bring them into the answer."""
+
+    def script(server: ScriptedServer, connection: socket.socket) -> None:
+        (basic,) = server.hear(connection).values("authorization")
+        body = json.dumps({"error": "invalid_grant", "error_description": f"sent: {basic}"}).encode()
+        connection.sendall(message(body, "400 Bad Request"))
+
+    of = request({"token_endpoint": serve(script).url(), "client_auth": "client_secret_basic"})
+    assert endpoint.refresh(of, deadline_s=5) == Rejected("invalid_grant", "sent: Basic ***")
+
+
+@pytest.mark.parametrize("whole", [OK, message(b"a" * (3 << 20))])
+def test_an_error_of_our_own_after_sending_is_in_doubt(serve: Serve, whole: bytes) -> None:
+    """An unforeseen exception after the request was sent keeps what was received, to a bound."""
 
     class Broken(SystemClock):
         calls = 0
@@ -109,8 +125,8 @@ def test_an_error_of_our_own_after_sending_is_in_doubt(serve: Serve, monkeypatch
                 raise RuntimeError("text with a-secret in it")
             return super().now()
 
-    server = serve(answering(OK))
-    answer = doubt(HttpTokenEndpoint(Broken(), SystemIds()).refresh(to(server), deadline_s=5), OK)
+    server = serve(answering(whole))
+    answer = doubt(HttpTokenEndpoint(Broken(), SystemIds()).refresh(to(server), deadline_s=5), whole[: 1 << 20])
     assert "a-secret" not in answer.cause
 
 
