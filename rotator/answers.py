@@ -8,7 +8,7 @@ GitHub sends errors as 200. Sources: RFC 6749 section 5.2, RFC 9110 section 15, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeGuard, assert_never
 
 from rotator.http_messages import values_of
@@ -87,6 +87,13 @@ def classify(
         now: When the reply arrived.
         echoes: What the server could quote beside the request's own secrets: an assertion, an Authorization header.
     """
+    answer = _classified(reply, request, now, echoes)
+    if isinstance(answer, Refreshed | RateLimited):
+        return answer
+    return replace(answer, cooldown_s=retry_after_s(reply.headers, now))
+
+
+def _classified(reply: HttpReply, request: RefreshRequest, now: datetime, echoes: tuple[Secret, ...]) -> TokenAnswer:
     members = members_of(reply, form=request.provider.form_reply)
     case = _case(reply, request, now, members, echoes)
     if members is not None and carries_tokens(members, request.refresh_token) and not case.grants:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rotator import records
-from rotator.errors import StoreUnavailable, StoreWriteInDoubt, VersionConflict
+from rotator.errors import StoreCorrupt, StoreUnavailable, StoreWriteInDoubt, VersionConflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +47,15 @@ class SecretLedger:
         """Read the record.
 
         Raises:
+            StoreCorrupt: Also for a record that was deleted: the claims that it held are forgotten.
             StoreError: As `StateStore.read`, after retries.
         """
         body, self._revision = self._retrier.call(lambda: self._state.read(self._key))
+        if body is None and self._revision > 0:
+            raise StoreCorrupt(
+                f"the state record of {self._identity} was deleted, and with it what keeps a token from being spent twice",
+                hint="undelete it; or log in again, put the new token set, and remove the record for good",
+            )
         self.record = records.state_record(self._identity, body)
         return self.record
 

@@ -271,6 +271,7 @@ class Unavailable:
     retry_after_s: float
     error: str
     at_once: bool = False
+    cooldown_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +280,7 @@ class InDoubt:
 
     cause: str
     body: Secret | None = None
+    cooldown_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +289,7 @@ class Rejected:
 
     error: str
     description: str = ""
+    cooldown_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +299,11 @@ class Misconfigured:
     error: str
     hint: str
     retry_after_s: float
+    cooldown_s: float | None = None
 
 
-TokenAnswer = Refreshed | RateLimited | Unavailable | InDoubt | Rejected | Misconfigured
+Setback = RateLimited | Unavailable | InDoubt | Rejected | Misconfigured
+"""An answer without new tokens. `cooldown_s` is how long the provider itself asked everybody to stay away
+(`Retry-After` and its relatives), whatever else the answer means; None when it asked for nothing."""
+
+TokenAnswer = Refreshed | Setback

@@ -32,6 +32,10 @@ in the seconds that these attempts take."""
 
 LONGEST_PAUSE_S = 4.0
 
+REPLY_KEPT = 64 * 1024
+"""Characters of an unreadable reply that are kept: many times a token response, and small enough for an escrow inside
+a DynamoDB item (400 KiB)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -88,7 +92,7 @@ def sealed_reply(body: Secret, entry: SealedEntry, seal: Seal) -> SealedEntry:
     Raises:
         ConfigError: The seal key cannot be loaded.
     """
-    text = json.dumps({"body": body.reveal(), "sent_at": entry.at.isoformat()})
+    text = json.dumps({"body": body.reveal()[:REPLY_KEPT], "sent_at": entry.at.isoformat()})
     sealed = seal.seal(text.encode(), _context(entry.identity, entry.parent))
     return SealedEntry(entry.identity, entry.parent, "reply", entry.rotation_id, entry.credential, entry.at, sealed)
 

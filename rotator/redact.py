@@ -50,7 +50,7 @@ class Secret:
 
 
 def as_bytes(text: str) -> bytes:
-    """Return UTF-8 that no text makes fail: JSON may hold lone surrogates, and the error of `encode` quotes the text."""
+    """Return UTF-8, whatever the text: JSON may hold lone surrogates, and the error of `encode` quotes them."""
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -59,8 +59,8 @@ def without(text: str, secrets: tuple[Secret | None, ...], *, limit: int = 500) 
 
     Used for an authorization server's `error_description`, which may echo the request (RFC 6749 section 5.2).
     """
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret.reveal(), MASK)
+    known = [secret.reveal() for secret in secrets if secret]
+    for secret in sorted(known, key=len, reverse=True):  # a short one inside a longer one must not spare its rest
+        text = text.replace(secret, MASK)
     printable = "".join(character if character.isprintable() else " " for character in text)
     return printable[:limit]

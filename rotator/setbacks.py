@@ -10,7 +10,7 @@ from rotator import outcomes, policy
 from rotator.documents import stored_tokens
 from rotator.errors import RotatorError, StoreError
 from rotator.ledger import change_provider
-from rotator.model import InDoubt, Malformed, Misconfigured, RateLimited, Rejected, Unavailable
+from rotator.model import InDoubt, Malformed, Misconfigured, RateLimited, Rejected, Setback, Unavailable
 from rotator.received import sealed_reply
 from rotator.records import Hold, SealedEntry, digest_of, give_back, mark, on_claim, release
 
@@ -54,10 +54,14 @@ class Setbacks:
         self.teller.tell("rotation.deferred", attempt, reason="not_sent", error=error.message, retry_at=retry_at)
         return outcomes.of_error(attempt.credential.name, error, retry_at)
 
-    def answered(
-        self, attempt: Attempt, answer: RateLimited | Unavailable | InDoubt | Rejected | Misconfigured
-    ) -> Outcome:
-        """Do what an answer without tokens asks for."""
+    def answered(self, attempt: Attempt, answer: Setback) -> Outcome:
+        """Do what an answer without tokens asks for; first of all, make a cooldown known to every replica.
+
+        Should the state fail at that, the claim stays open: then nobody sends, for nobody can claim either.
+        """
+        cooldown_s = answer.retry_after_s if isinstance(answer, RateLimited) else answer.cooldown_s
+        if cooldown_s is not None:
+            self._cool_down(attempt, cooldown_s, _said(answer))
         match answer:
             case RateLimited():
                 return self._rate_limited(attempt, answer)
@@ -72,21 +76,21 @@ class Setbacks:
             case _:
                 assert_never(answer)
 
-    def _rate_limited(self, attempt: Attempt, answer: RateLimited) -> Outcome:
-        """Make the cooldown known to every replica before the claim is given back."""
-        name = attempt.credential.name
-        until = self.clock.now() + timedelta(seconds=answer.retry_after_s)
+    def _cool_down(self, attempt: Attempt, seconds: float, reason: str) -> None:
+        until = self.clock.now() + timedelta(seconds=seconds)
 
         def cooled(record: ProviderRecord) -> ProviderRecord:
             if record.cooldown_until and record.cooldown_until >= until:
                 return record
-            return replace(record, cooldown_until=until, reason=answer.error)
+            return replace(record, cooldown_until=until, reason=reason)
 
-        # Should the state fail here, the claim stays open: nobody sends, for nobody can claim either.
         change_provider(self.state, attempt.observed.provider_key, self.retrier, cooled)
-        self._give_back(attempt, self._hold(attempt, answer.retry_after_s, "rate_limited", answer.error))
-        self.teller.tell("rotation.deferred", attempt, reason="rate_limited", error=answer.error, retry_at=until)
-        return outcomes.Deferred(name, "rate_limited", until, answer.error)
+
+    def _rate_limited(self, attempt: Attempt, answer: RateLimited) -> Outcome:
+        hold = self._hold(attempt, answer.retry_after_s, "rate_limited", answer.error)
+        self._give_back(attempt, hold)
+        self.teller.tell("rotation.deferred", attempt, reason="rate_limited", error=answer.error, retry_at=hold.until)
+        return outcomes.Deferred(attempt.credential.name, "rate_limited", hold.until, answer.error)
 
     def _unavailable(self, attempt: Attempt, answer: Unavailable) -> Outcome:
         hold = self._hold(attempt, answer.retry_after_s, "provider_unavailable", answer.error)
@@ -184,3 +188,7 @@ class Setbacks:
                 attempt.fence,
             )
         )
+
+
+def _said(answer: Setback) -> str:
+    return answer.cause if isinstance(answer, InDoubt) else answer.error

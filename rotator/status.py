@@ -42,7 +42,7 @@ class Row:
     @property
     def needs_person(self) -> bool:
         """Whether waiting alone will not mend it."""
-        return bool(self.action) and self.state in {"latched", "unusable", "in_doubt"} and self.next_refresh_at is None
+        return self.state in {"latched", "unusable"} or (self.state == "in_doubt" and self.next_refresh_at is None)
 
 
 def row(credential: Credential, observed: Observed | RotatorError) -> Row:
@@ -58,7 +58,14 @@ def row(credential: Credential, observed: Observed | RotatorError) -> Row:
     due_at = None if isinstance(tokens, Malformed) else timing(credential, tokens).due_at
     decision = policy.decide(situation)
     state, next_at, action = _shown(decision, due_at, situation.now)
-    return Row(*names, state, expires_at, next_at, last.at if last else None, decision.reason, action)
+    return Row(*names, state, expires_at, next_at, last.at if last else None, _reason(decision), action)
+
+
+def _reason(decision: policy.Decision) -> str:
+    """Return what is wrong in words: the reason of a pause is a slug, and what the provider said stands beside it."""
+    if isinstance(decision, policy.CoolingDown) and decision.error:
+        return f"{decision.reason}: {decision.error}"
+    return decision.reason
 
 
 def _shown(decision: policy.Decision, due_at: datetime | None, now: datetime) -> tuple[State, datetime | None, str]:

@@ -41,7 +41,6 @@ class VaultKv:
     def __init__(self, session: VaultSession, mount: str) -> None:
         self.session = session
         self.mount = mount.strip("/")
-        self._proven = False
 
     def read(self, path: str, *, what: str) -> KvVersion | None:
         """Return the newest version; None where nothing was ever written.
@@ -63,7 +62,7 @@ class VaultKv:
             return _version(absent.version, None, what=what)
         match answer:
             case {"data": {"metadata": dict(metadata), "data": dict() | None as data}}:
-                self._proven = True
+                self.session.proven_mounts.add(self.mount)
                 return _version(metadata, data, what=what)
         # What an earlier write through `data/` left in a version 1 mount reads like this.
         self._prove(what)
@@ -152,7 +151,7 @@ class VaultKv:
 
         This is what Vault's own command line asks first; every token with any right on the mount may.
         """
-        if self._proven:
+        if self.mount in self.session.proven_mounts:
             return
         try:
             answer = self.session.call(
@@ -162,7 +161,7 @@ class VaultKv:
             return  # no such mount, or no right on it: the call itself will say which
         match answer:
             case {"data": {"type": "kv", "options": {"version": "2"}}}:
-                self._proven = True
+                self.session.proven_mounts.add(self.mount)
                 return
         raise StoreMissing(
             f"{what}: the engine at {self.mount} is not KV version 2",

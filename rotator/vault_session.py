@@ -79,6 +79,8 @@ class VaultSession:
         self.address = _normal(address)
         self.namespace = (namespace or "").strip("/")
         self.clock = clock
+        self.proven_mounts: set[str] = set()
+        """Mounts that were seen to be of KV version 2 (`rotator.vault_kv`); asked once for store and state together."""
         self._auth = auth
         self._randomness = randomness
         self._timeout_s = timeout_s

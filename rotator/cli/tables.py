@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +24,19 @@ COLOURS = {
 }
 
 
+PIPE_WIDTH = 1000
+"""Where no terminal limits the width, nothing is cut: a program reads the names, and somebody greps for the advice."""
+
+ADVICE_WIDTH = 24
+"""What the advice keeps on a narrow terminal, where it would otherwise be the first column to vanish."""
+
+
 def print_status(rows: Sequence[Row], now: datetime) -> None:
     """Print the table of `status` to stdout; narrow terminals and NO_COLOR are honoured by rich."""
-    Console(soft_wrap=False).print(status_table(rows, now))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
+    console.print(status_table(rows, now))
 
 
 def status_table(rows: Sequence[Row], now: datetime) -> Table:
@@ -33,18 +44,17 @@ def status_table(rows: Sequence[Row], now: datetime) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("NAME", "PROVIDER", "STATE", "EXPIRES", "NEXT", "ROTATED"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("WHAT TO DO", overflow="fold")
+    table.add_column("WHAT TO DO", overflow="fold", min_width=ADVICE_WIDTH)
     for row in rows:
-        colour = COLOURS[row.state]
         todo = "" if row.state == "fresh" else " → ".join(filter(None, (row.reason, row.action)))
         table.add_row(
-            row.name,
-            row.provider,
-            f"[{colour}]{row.state}[/{colour}]",
+            Text(row.name),  # as text: a name or a message with brackets in it is no markup
+            Text(row.provider),
+            Text(row.state, style=COLOURS[row.state]),
             away(row.expires_at, now),
             away(row.next_refresh_at, now),
             away(row.last_rotated_at, now),
-            todo,
+            Text(todo),
         )
     return table
 

@@ -44,6 +44,7 @@ class SecretStoreContract:
     binary_supported: ClassVar[Support] = True
     empty_supported: ClassVar[Support] = True
     deletion_supported: ClassVar[Support] = True
+    deletion_fences_supported: ClassVar[Support] = True
     damage_supported: ClassVar[Support] = True
     refusal_supported: ClassVar[Support] = True
     concurrent_writers_supported: ClassVar[Support] = True
@@ -67,17 +68,24 @@ class SecretStoreContract:
         assert name in str(caught.value)
 
     def test_a_deleted_secret_is_not_found(self, harness: SecretStoreHarness) -> None:
-        """A deleted secret is SecretNotFound for a read, for a write on its old version and for the proof."""
+        """A deleted secret is SecretNotFound for a read and for the proof, and no listing shows it."""
         need(self.deletion_supported)
-        name, first = _created(harness)
+        name, _ = _created(harness)
         harness.raw_delete(name)
         with pytest.raises(SecretNotFound):
             harness.store.read(name)
         with pytest.raises(SecretNotFound):
-            harness.store.compare_and_swap(name, _TOKENS, expected=first.version, write_id=_write_id(2))
-        with pytest.raises(SecretNotFound):
             harness.store.prove_writable(name)
         assert name not in harness.store.versions([name])
+
+    def test_a_write_does_not_bring_a_deleted_secret_back(self, harness: SecretStoreHarness) -> None:
+        """A write on the version that was deleted is SecretNotFound."""
+        need(self.deletion_supported)
+        need(self.deletion_fences_supported)
+        name, first = _created(harness)
+        harness.raw_delete(name)
+        with pytest.raises(SecretNotFound):
+            harness.store.compare_and_swap(name, _TOKENS, expected=first.version, write_id=_write_id(2))
 
     def test_what_another_program_wrote_is_read(self, harness: SecretStoreHarness) -> None:
         """A document that another program stored is read as it is."""

@@ -74,6 +74,7 @@ class TestVaultSecretStore(SecretStoreContract):
     binary_supported = "KV version 2 holds JSON objects only"
     empty_supported = "KV version 2 holds JSON objects only"
     damage_supported = "Vault itself decodes what it stores"
+    deletion_fences_supported = "a soft deletion leaves the number that check-and-set compares with"
 
     @pytest.fixture
     def harness(self, vault: Vault) -> Harness:

@@ -124,7 +124,9 @@ def test_E02_what_was_not_read_may_be_sent_again_at_once(status: int) -> None:
     """One immediate retry is right, unless the provider asks to wait; a config code beside it changes nothing."""
     assert answer_to(b"", status) == Unavailable(60, f"http_{status}", at_once=True)
     assert answer_to({"error": "invalid_request"}, status) == Unavailable(60, "invalid_request", at_once=True)
-    assert answer_to(b"", status, (("Retry-After", "7"),)) == Unavailable(7, f"http_{status}", at_once=False)
+    assert answer_to(b"", status, (("Retry-After", "7"),)) == Unavailable(
+        7, f"http_{status}", at_once=False, cooldown_s=7
+    )
 
 
 def test_E04_wrong_client_credentials_are_retried_slowly_with_the_challenge_shown() -> None:
@@ -262,12 +264,21 @@ def test_E06_a_limited_answer_waits_as_long_as_it_is_told() -> None:
     """429 and 503 honour Retry-After, 403 waits a quarter of an hour at least, a refused request an hour."""
     told = (("Retry-After", "7200"),)
     assert answer_to(b"", 429, told) == RateLimited(7200, "http_429")
-    assert answer_to(b"", 503, told) == Unavailable(7200, "http_503")
-    assert answer_to(b"", 403, told) == Unavailable(7200, "http_403")
-    assert answer_to(b"", 403, (("Retry-After", "1"),)) == Unavailable(900, "http_403")
+    assert answer_to(b"", 503, told) == Unavailable(7200, "http_503", cooldown_s=7200)
+    assert answer_to(b"", 403, told) == Unavailable(7200, "http_403", cooldown_s=7200)
+    assert answer_to(b"", 403, (("Retry-After", "1"),)) == Unavailable(900, "http_403", cooldown_s=1)
     refused = answer_to({"error": "invalid_client"}, 401, told)
     assert isinstance(refused, Misconfigured)
     assert refused.retry_after_s == 7200
+    assert refused.cooldown_s == 7200
+
+
+def test_E06_a_wait_that_the_provider_asks_for_is_told_with_every_setback() -> None:
+    """Whatever an answer means, its Retry-After is carried on, so that every replica can keep to it."""
+    told = (("Retry-After", "30"),)
+    for answer in (answer_to(b"", 502, told), answer_to({"error": "invalid_grant"}, 400, told)):
+        assert isinstance(answer, InDoubt | Rejected)
+        assert answer.cooldown_s == 30
 
 
 @pytest.mark.parametrize("code", ["too_many_requests", "too_many_attempts"])
