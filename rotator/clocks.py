@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rotator.model import Mode
 
 
+_UNINTERRUPTED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class SystemClock:
     """The machine's clocks. Thread-safe."""
 
@@ -26,8 +29,11 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic_s(self) -> float:
-        """Return seconds on a clock that never goes back; only differences mean anything."""
-        return time.monotonic()
+        """Return seconds on a clock that never goes back; only differences mean anything.
+
+        On Linux it goes on while the machine is suspended: a request must not leave late because nobody counted.
+        """
+        return time.clock_gettime(_UNINTERRUPTED)
 
     def sleep(self, seconds: float) -> None:
         """Block this thread for `seconds`."""

@@ -53,7 +53,7 @@ class SecretLedger:
         body, self._revision = self._retrier.call(lambda: self._state.read(self._key))
         if body is None and self._revision > 0:
             raise StoreCorrupt(
-                f"the state record of {self._identity} was deleted, and with it what keeps a token from being spent twice",
+                f"the state record of {self._identity} was deleted, and its claims are forgotten",
                 hint="undelete it; or log in again, put the new token set, and remove the record for good",
             )
         self.record = records.state_record(self._identity, body)

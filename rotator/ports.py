@@ -325,8 +325,12 @@ class Trail(Protocol):
 class TokenEndpoint(Protocol):
     """The provider's token endpoint."""
 
-    def refresh(self, request: RefreshRequest, *, deadline_s: float) -> TokenAnswer:
+    def refresh(self, request: RefreshRequest, *, deadline_s: float, begun_s: float | None = None) -> TokenAnswer:
         """Present a refresh token: one request on a fresh connection, one answer, whatever happens.
+
+        `begun_s` is the reading of the clock's `monotonic_s` from which the deadline counts; None is now. A caller that
+        checks a lease passes its reading from before the check: a process that is paused between check and call, for
+        whatever long, then sends nothing, for its deadline is over before the first byte.
 
         Never re-sent by any layer below. Ends within `deadline_s` seconds, name resolution excepted. Raises nothing:
         a failure is an answer, and one whose phase is unknown is `InDoubt`.

@@ -27,16 +27,21 @@ def replay_all(app: App) -> list[Outcome]:
     if not wanted:
         return []
     results: list[Outcome] = []
+    unread: dict[str, RotatorError] = {}
     for credential, observed in app.passes.look(app.credentials):
         if isinstance(observed, RotatorError):
-            results.append(outcomes.of_error(credential.name, observed))
+            unread[credential.name] = observed
         elif observed.situation.stored.identity in wanted:
             wanted.discard(observed.situation.stored.identity)
             decision = policy.decide(observed.situation)
             if isinstance(decision, policy.Recover):
                 results.append(app.rotation.run(observed))
-            elif isinstance(decision, policy.Held):
+            elif isinstance(decision, policy.Held | policy.Unusable):
                 results.append(outcomes.of_decision(credential.name, decision))
+    # A secret that could not be read is known by the name that it was rotated under.
+    left = [entry for entry in entries if entry.identity in wanted]
+    named = {entry.credential for entry in left}
+    results += [outcomes.of_error(name, error) for name, error in unread.items() if name in named]
     results += [
         outcomes.Failed(
             entry.credential,
@@ -44,7 +49,7 @@ def replay_all(app: App) -> list[Outcome]:
             f"tokens of {entry.identity} wait in escrow, and no credential names that secret",
             "add the credential to the configuration",
         )
-        for entry in entries
-        if entry.identity in wanted
+        for entry in left
+        if entry.credential not in unread
     ]
     return results

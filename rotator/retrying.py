@@ -9,8 +9,6 @@ from rotator.errors import RotatorError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tenacity import RetryCallState
-
     from rotator.ports import Clock, Randomness
 
 Result = TypeVar("Result")
@@ -41,18 +39,28 @@ class Retrier:
         Raises:
             RotatorError: The last failure, when the attempts are used up; any other failure at once.
         """
-        # Imported on first use: tenacity pulls asyncio, which a pass with nothing due need not load.
+        try:
+            return function()
+        except RotatorError as error:
+            if error.then != "retry" or self._attempts == 1:
+                raise
+        self._clock.sleep(self._wait_s(1))
+        return self._again(function)
+
+    def _again(self, function: Callable[[], Result]) -> Result:
+        # Imported when something failed: tenacity pulls asyncio, and its machinery would cost every call that works
+        # more than the call's own share of the processor.
         from tenacity import Retrying, retry_if_exception, stop_after_attempt  # noqa: PLC0415 - as said above
 
         retrying = Retrying(
             sleep=self._clock.sleep,
-            stop=stop_after_attempt(self._attempts),
-            wait=self._wait_s,
+            stop=stop_after_attempt(self._attempts - 1),
+            wait=lambda state: self._wait_s(state.attempt_number + 1),
             retry=retry_if_exception(lambda error: isinstance(error, RotatorError) and error.then == "retry"),
             reraise=True,
         )
         return retrying(function)
 
-    def _wait_s(self, state: RetryCallState) -> float:
-        ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (state.attempt_number - 1))
+    def _wait_s(self, failures: int) -> float:
+        ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (failures - 1))
         return self._randomness.uniform(0.0, ceiling)

@@ -195,12 +195,14 @@ class Rotation:
             version_before=attempt.observed.situation.stored.version,
             reason=due.reason,
         )
+        begun_s = self.clock.monotonic_s()
         now = self.clock.now()
         left_s = (attempt.lease_until - now).total_seconds() - policy.CLOCK_SKEW_S
         if left_s < credential.provider.timeout_s:
             raise LeaseLost(f"{credential.name}: the lease would end before the answer", hint="it is tried again")
-        attempt = replace(attempt, started_at=now, monotonic_s=self.clock.monotonic_s())
-        return self.endpoint.refresh(request, deadline_s=credential.provider.timeout_s), attempt
+        attempt = replace(attempt, started_at=now, monotonic_s=begun_s)
+        timeout_s = credential.provider.timeout_s
+        return self.endpoint.refresh(request, deadline_s=timeout_s, begun_s=begun_s), attempt
 
     # -------------------------------------------------------------------------------------------------- doubt
 

@@ -147,7 +147,7 @@ class Setbacks:
         return outcomes.Deferred(name, "in_doubt", until, answer.cause + warnings)
 
     def _rejected(self, attempt: Attempt, answer: Rejected) -> Outcome:
-        """Latch the token, unless the store meanwhile shows a newer one: then a race was lost, not the grant."""
+        """Latch the token, unless store or escrow meanwhile hold a newer one: a race was lost then, not the grant."""
         credential = attempt.credential
         store = self.stores[credential.store]
         try:
@@ -161,14 +161,23 @@ class Setbacks:
                 replace(mark(record, attempt.digest, "rejected", error=answer.error), hold=None), attempt.fence
             )
         )
+        newer = newer or self._successor_waits(attempt)
         if newer:
             self.teller.tell("rotation.deferred", attempt, reason="superseded", error=answer.error)
-            return outcomes.Deferred(credential.name, "superseded", self.clock.now(), "the store shows a newer token")
+            return outcomes.Deferred(credential.name, "superseded", self.clock.now(), "a newer token is there")
         error = f"{answer.error}: {answer.description}" if answer.description else answer.error
         self.teller.tell("rotation.failed", attempt, reason="rejected", error=error)
         self.teller.tell("credential.reauthorization_required", attempt, reason="rejected", error=error)
         problem = f"the provider rejected the refresh token ({error})"
         return outcomes.Failed(credential.name, "latched", problem, attempt.login_again)
+
+    def _successor_waits(self, attempt: Attempt) -> bool:
+        """Return whether a holder that was held up has kept the answer to the first presentation."""
+        try:
+            waiting = self.escrow.waiting(attempt.observed.ledger.record)
+        except RotatorError:
+            return False
+        return any(entry.parent == attempt.digest and entry.kind == "tokens" for entry in waiting)
 
     def _hold(self, attempt: Attempt, retry_after_s: float, reason: str, error: str, action: str = "") -> Hold:
         """Return the pause after a failure: what the answer says, growing twofold with failures in a row."""

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
 from rotator.documents import stored_tokens
-from rotator.errors import EscrowUnavailable, RotatorError, StoreError
+from rotator.errors import EscrowUnavailable, LeaseHeld, RotatorError, StoreError
 from rotator.model import Malformed
 from rotator.received import sealed_tokens
 from rotator.records import (
+    ClaimRefused,
     Done,
     Grant,
     Hold,
     digest_of,
     mark,
     release,
+    take_lease,
     take_out,
     with_done,
 )
@@ -73,7 +75,17 @@ class Settling:
     # ------------------------------------------------------------------------------------------- new tokens
 
     def received(self, attempt: Attempt, received: Received, warnings: tuple[str, ...]) -> Outcome:
-        """Escrow what arrived, then write it back and settle. From here on the old refresh token is history."""
+        """Escrow what arrived, then write it back and settle. From here on the old refresh token is history.
+
+        A holder that was held up for longer than its lease may find that another replica took the doubt over and
+        presented the token again, as the provider's replay rule allows. The later answer is then the one that counts,
+        so the overtaken holder keeps its own in escrow where nothing newer is, and writes nothing.
+        """
+        if self.clock.now() >= attempt.lease_until:
+            taken = self._take_up_again(attempt)
+            if taken is None:
+                return self._overtaken(attempt, received)
+            attempt = taken
         error: RotatorError | None = None
         for tries in range(IN_MEMORY_TRIES):
             try:
@@ -110,6 +122,42 @@ class Settling:
         if written:
             return self._settle(attempt, received, stored, (), swapped=False)
         return self._from_escrow(attempt, received, ())
+
+    def _take_up_again(self, attempt: Attempt) -> Attempt | None:
+        """Take the ended lease anew, if the claim is still this attempt's; None when it was overtaken."""
+        ledger = attempt.observed.ledger
+        now = self.clock.now()
+        until = now + timedelta(seconds=attempt.credential.provider.timeout_s)
+
+        def retaken(record: StateRecord) -> StateRecord:
+            standing = record.claim_on(attempt.digest)
+            if standing is None or standing.rotation_id != attempt.rotation_id or standing.outcome != "open":
+                raise ClaimRefused
+            return take_lease(record, holder=attempt.observed.situation.holder, now=now, expires_at=until)
+
+        try:
+            ledger.load()
+            record = ledger.change(retaken)
+        except (ClaimRefused, LeaseHeld):
+            return None
+        except StoreError:
+            return attempt  # nobody can have overtaken in a state that is down, and the tokens must become durable
+        return replace(attempt, fence=record.fence, lease_until=until)
+
+    def _overtaken(self, attempt: Attempt, received: Received) -> Outcome:
+        ledger = attempt.observed.ledger
+        standing = ledger.record.claim_on(attempt.digest)
+        settled = standing is None or standing.outcome == "settled"
+        now = self.clock.now()
+        if not settled and not self._waits(attempt, received.parent):
+            # The later presentation may still come to nothing; then these tokens are the only ones.
+            self._keep(attempt, received)
+        self.teller.tell("rotation.deferred", attempt, reason="overtaken", retry_at=now)
+        return outcomes.Deferred(attempt.credential.name, "overtaken", now, "another replica took the rotation over")
+
+    def _waits(self, attempt: Attempt, parent: str) -> bool:
+        waiting = self.escrow.waiting(attempt.observed.ledger.record)
+        return any(entry.parent == parent and entry.kind == "tokens" for entry in waiting)
 
     def _keep(self, attempt: Attempt, received: Received) -> None:
         entry = sealed_tokens(received, self.seal, attempt.observed.situation.stored.identity, attempt.credential.name)

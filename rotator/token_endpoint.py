@@ -56,9 +56,9 @@ class HttpTokenEndpoint:
         self._context = ssl_context
         self._context_lock = threading.Lock()
 
-    def refresh(self, request: RefreshRequest, *, deadline_s: float) -> TokenAnswer:
+    def refresh(self, request: RefreshRequest, *, deadline_s: float, begun_s: float | None = None) -> TokenAnswer:
         """Present the refresh token once. Ends within `deadline_s`, name resolution excepted. Raises nothing."""
-        with contextlib.closing(Wire(self._clock, deadline_s)) as wire:
+        with contextlib.closing(Wire(self._clock, deadline_s, begun_s)) as wire:
             try:
                 http = self._prepared(request)
                 if isinstance(http, Misconfigured):

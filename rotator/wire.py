@@ -28,13 +28,14 @@ class Wire(httpcore.NetworkBackend):
     """A connection of one request. For one thread, used once; `close` it in any case.
 
     Args:
-        deadline_s: Seconds from now until everything has to be over. Name resolution alone can take longer: the
+        deadline_s: Seconds until everything has to be over. Name resolution alone can take longer: the
             system's resolver takes no deadline.
+        begun_s: The monotonic reading from which they count; None is now.
     """
 
-    def __init__(self, clock: Clock, deadline_s: float) -> None:
+    def __init__(self, clock: Clock, deadline_s: float, begun_s: float | None = None) -> None:
         self._clock = clock
-        self._ends_at_s = clock.monotonic_s() + deadline_s
+        self._ends_at_s = (clock.monotonic_s() if begun_s is None else begun_s) + deadline_s
         self._socket: socket.socket | None = None
         self.phase: Phase = "resolving the host name"
         self.sent_at: datetime | None = None

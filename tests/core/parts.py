@@ -36,7 +36,9 @@ def fields(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in whole.items() if value is not None}
 
 
-def stored(content: dict[str, Any] | None = None, *, version: str = "7", created_at: datetime | None = None) -> Versioned:
+def stored(
+    content: dict[str, Any] | None = None, *, version: str = "7", created_at: datetime | None = None
+) -> Versioned:
     """Return what a store shows."""
     return Versioned("memory:main#payroll", version, created_at, Document(fields() if content is None else content))
 

@@ -252,9 +252,7 @@ def test_every_field_is_read() -> None:
     """Tokens and secrets come out masked, the rest as text; a wrong type counts as absent."""
     given_ = fields(scope="a b", client_id="c", client_secret="s", id_token="i")
     tokens = stored_tokens(stored(given_), provider())
-    assert tokens == StoredTokens(
-        Secret(RT), Secret("at-old"), NOW, at(3600), "a b", "c", Secret("s"), Secret("i")
-    )
+    assert tokens == StoredTokens(Secret(RT), Secret("at-old"), NOW, at(3600), "a b", "c", Secret("s"), Secret("i"))
     assert all(text not in repr(tokens) for text in (RT, "at-old", "'s'"))
     wrong = stored_tokens(stored(fields(scope=1, client_id=[], client_secret={}, id_token=True)), provider())
     assert isinstance(wrong, StoredTokens)
@@ -356,7 +354,9 @@ def test_a_merge_keeps_every_foreign_field_and_reads_back(
     content: dict[str, Any], refresh: str | None, lifetime_s: float | None, problem: str | None
 ) -> None:
     """Promise 3: fields that are not rotator's stay as they were, and what was written is read again."""
-    tokens = token_set(refresh_token=Secret(refresh) if refresh else None, expires_in_s=lifetime_s, extra_problem=problem)
+    tokens = token_set(
+        refresh_token=Secret(refresh) if refresh else None, expires_in_s=lifetime_s, extra_problem=problem
+    )
     before = Document({**content, "refresh_token": "rt"})
     after = merged(before, tokens, sent_at=NOW, provider=provider())
     for name, value in before.fields.items():

@@ -26,7 +26,9 @@ names = st.sampled_from(["me", "other"])
 places = st.sampled_from(["state", "file:a", "file:b"])
 versions = st.sampled_from(["1", "2", "3"])
 wild = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers(), max_size=1)
-times = st.integers(EPOCH_S - 10_000, EPOCH_S + 10_000) | wild | st.datetimes().map(lambda moment: f"{moment.isoformat()}Z")
+times = (
+    st.integers(EPOCH_S - 10_000, EPOCH_S + 10_000) | wild | st.datetimes().map(lambda moment: f"{moment.isoformat()}Z")
+)
 contents = st.fixed_dictionaries(
     {"refresh_token": st.sampled_from(TOKENS) | st.sampled_from(TOKENS) | wild},
     optional={

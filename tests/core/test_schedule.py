@@ -82,7 +82,9 @@ def test_due_is_the_margin_and_the_jitter_before_the_end() -> None:
 def test_the_jitter_is_one_credentials_own() -> None:
     """The share of the jitter follows from the name alone: pinned, so that no release moves every refresh."""
     assert jitter_s(credential("payroll"), 1000.0) == pytest.approx(37.88, abs=0.01)
-    assert jitter_s(credential("payroll"), 1000.0) == jitter_s(credential("payroll", provider=provider(name="x")), 1000.0)
+    assert jitter_s(credential("payroll"), 1000.0) == jitter_s(
+        credential("payroll", provider=provider(name="x")), 1000.0
+    )
     assert len({jitter_s(credential(f"c{number}"), 1000.0) for number in range(100)}) == 100
 
 
@@ -189,7 +191,9 @@ def test_what_holds_for_every_schedule(
 @much
 @given(lifetime_s=st.floats(0, 40 * DAY), stated=timings["stated"], timeout_s=timings["timeout_s"])
 @example(lifetime_s=1.0, stated=None, timeout_s=1000.0)
-def test_the_margin_is_never_more_than_half_the_lifetime(lifetime_s: float, stated: float | None, timeout_s: float) -> None:
+def test_the_margin_is_never_more_than_half_the_lifetime(
+    lifetime_s: float, stated: float | None, timeout_s: float
+) -> None:
     """However short the lifetime and however large the wish."""
     one = credential(provider=provider(timeout_s=timeout_s), refresh_before_expiry_s=stated)
     assert 0 <= margin_s(lifetime_s, one) <= lifetime_s / 2

@@ -1,0 +1,242 @@
+"""The ports of one simulated process: the in-memory ones, with a switch point and perhaps a fault at each call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rotator.errors import (
+    AuditUnavailable,
+    EscrowUnavailable,
+    StoreUnavailable,
+    StoreWriteInDoubt,
+    VersionConflict,
+)
+from rotator.model import InDoubt, Misconfigured, RateLimited, Unavailable
+from rotator.testing.sim.schedule import Crash, Process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rotator.audit.events import AuditEvent
+    from rotator.model import Document, RefreshRequest, TokenAnswer, Versioned
+    from rotator.ports import RecordWriter
+    from rotator.records import SealedEntry, StateRecord
+    from rotator.testing.sim.world import World
+
+CALL_S = 0.02
+"""What a port call takes at most when all is well."""
+
+
+class _Port:
+    def __init__(self, world: World, process: Process) -> None:
+        self.world = world
+        self.process = process
+
+    def _point(self, call: str) -> str | None:
+        """Let others go on, then return what goes wrong with this call."""
+        world = self.world
+        world.scheduler.pause(world.chance.random() * CALL_S)
+        kind = world.faults.draw(call)
+        world.note(self.process, call, kind)
+        if kind == "crash_before":
+            raise Crash
+        if kind == "pause":
+            world.scheduler.pause(world.chance.choice((5.0, 40.0, 90.0, 600.0)))
+        return kind
+
+    def _read(self, call: str, read: Callable[[], Any], stale: Callable[[], Any] | None = None) -> Any:
+        kind = self._point(call)
+        if kind == "fail" or self.world.down(call):
+            raise StoreUnavailable(f"simulated: {call}")
+        result = stale() if kind == "stale" and stale else read()
+        if kind == "crash_after":
+            raise Crash
+        return result
+
+    def _write(self, call: str, write: Callable[[], Any]) -> Any:
+        kind = self._point(call)
+        if kind == "fail" or self.world.down(call):
+            raise StoreUnavailable(f"simulated: {call}")
+        if kind == "doubt_lost":
+            raise StoreWriteInDoubt(f"simulated: {call}")
+        if kind == "doubt_late":
+            self.world.later(write)
+            raise StoreWriteInDoubt(f"simulated: {call}")
+        result = write()
+        if kind == "crash_after":
+            raise Crash
+        if kind == "doubt_applied":
+            raise StoreWriteInDoubt(f"simulated: {call}")
+        return result
+
+
+class SimStore(_Port):
+    """The secret store, with stale reads."""
+
+    name = "main"
+
+    def read(self, secret: str) -> Versioned:
+        """See `SecretStore.read`."""
+        versioned: Versioned = self._read(
+            "store.read", lambda: self.world.store.read(secret), lambda: self.world.stale_read(secret)
+        )
+        return versioned
+
+    def compare_and_swap(self, secret: str, document: Document, *, expected: str | None, write_id: str) -> Versioned:
+        """See `SecretStore.compare_and_swap`; every write is shown to the invariants."""
+
+        def write() -> Versioned:
+            before = self.world.store.read(secret)
+            written = self.world.store.compare_and_swap(secret, document, expected=expected, write_id=write_id)
+            if before.version != written.version:
+                self.world.watch.rotator_wrote(before, written)
+                self.world.replaced(secret, before)
+            return written
+
+        versioned: Versioned = self._write("store.write", write)
+        return versioned
+
+
+class SimState(_Port):
+    """The state store."""
+
+    shared = True
+
+    def read(self, key: str) -> tuple[Mapping[str, Any] | None, int]:
+        """See `StateStore.read`."""
+        found: tuple[Mapping[str, Any] | None, int] = self._read("state.read", lambda: self.world.state.read(key))
+        if key.startswith("provider/"):
+            self.world.watch.looked_at_cooldown(self.process)
+        return found
+
+    def compare_and_swap(self, key: str, body: Mapping[str, Any], *, expected: int) -> int:
+        """See `StateStore.compare_and_swap`."""
+
+        def write() -> int:
+            revision = self.world.state.compare_and_swap(key, body, expected=expected)
+            self.world.watch.state_written(key, body)
+            return revision
+
+        result: int = self._write("state.write", write)
+        return result
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `StateStore.keys`."""
+        return self.world.state.keys(prefix)
+
+    def prove_writable(self) -> None:
+        """See `StateStore.prove_writable`."""
+
+
+class SimEscrow(_Port):
+    """An escrow: one for all, or one per host."""
+
+    def __init__(self, world: World, process: Process, host: str) -> None:
+        super().__init__(world, process)
+        self._escrow = world.escrow_of(host)
+        self.place = self._escrow.place
+        self.shared = self._escrow.shared
+
+    def waiting(self, record: StateRecord) -> tuple[SealedEntry, ...]:
+        """See `Escrow.waiting`."""
+        kind = self._point("escrow.read")
+        if kind == "fail":
+            raise EscrowUnavailable("simulated")
+        found = self._escrow.waiting(record)
+        if kind == "crash_after":
+            raise Crash
+        return found
+
+    def keep(self, entry: SealedEntry, writer: RecordWriter) -> None:
+        """See `Escrow.keep`."""
+
+        def keep() -> None:
+            self._escrow.keep(entry, writer)
+            self.world.watch.escrowed(entry)
+
+        self._change("escrow.write", keep)
+
+    def without(self, record: StateRecord, parents: frozenset[str]) -> StateRecord:
+        """See `Escrow.without`."""
+        return self._escrow.without(record, parents)
+
+    def clear(self, identity: str, parents: frozenset[str]) -> None:
+        """See `Escrow.clear`."""
+        self._change("escrow.write", lambda: self._escrow.clear(identity, parents))
+
+    def all_waiting(self) -> tuple[SealedEntry, ...]:
+        """See `Escrow.all_waiting`."""
+        return self._escrow.all_waiting()
+
+    def prove_writable(self) -> None:
+        """See `Escrow.prove_writable`."""
+
+    def _change(self, call: str, change: Callable[[], None]) -> None:
+        kind = self._point(call)
+        if kind == "fail":
+            raise EscrowUnavailable("simulated")
+        change()
+        if kind == "crash_after":
+            raise Crash
+        if kind == "doubt_applied":
+            raise EscrowUnavailable("simulated: it was kept all the same")
+
+
+class SimAudit(_Port):
+    """An audit sink."""
+
+    def record(self, event: AuditEvent) -> None:
+        """See `AuditSink.record`."""
+        kind = self._point("audit.write")
+        if kind == "fail":
+            raise AuditUnavailable("simulated")
+        self.world.watch.audited(self.process, event)
+        if kind == "crash_after":
+            raise Crash
+        if kind == "doubt_applied":
+            raise AuditUnavailable("simulated: it was recorded all the same")
+
+
+class SimEndpoint(_Port):
+    """The token endpoint, with lost requests and replies."""
+
+    def refresh(self, request: RefreshRequest, *, deadline_s: float, begun_s: float | None = None) -> TokenAnswer:
+        """See `TokenEndpoint.refresh`."""
+        world = self.world
+        kind = self._point("provider.refresh")
+        match kind:
+            case "reset":
+                return Unavailable(30.0, "simulated 503")
+            case "denied":
+                return Misconfigured("invalid_client", "simulated", 900.0)
+            case "limited":
+                wait_s = world.chance.choice((1.0, 30.0, 300.0))
+                world.watch.asked_to_wait(wait_s)
+                return RateLimited(wait_s, "simulated 429")
+            case "doubt_lost":
+                world.scheduler.pause(deadline_s)
+                return InDoubt("simulated: the request was lost")
+        if begun_s is not None and world.scheduler.now_s > begun_s + deadline_s:
+            return Unavailable(15.0, "the deadline was over before anything was sent")
+        world.watch.arrives(self.process, request)
+        answer = world.provider.refresh(request, deadline_s=deadline_s)
+        world.watch.answered(self.process, request, answer)
+        if kind == "crash_after":
+            raise Crash
+        if kind == "doubt_applied":
+            world.scheduler.pause(deadline_s)
+            return InDoubt("simulated: the reply was lost")
+        world.scheduler.pause(world.chance.random() * world.slowness_s)
+        return answer
+
+    def reachable(self, endpoint: str, *, deadline_s: float) -> str | None:  # noqa: ARG002 - the port's signature
+        """See `TokenEndpoint.reachable`."""
+        return None
+
+
+def late(write: Callable[[], Any]) -> None:
+    """Apply a write whose answer was lost long ago; by now it may conflict."""
+    try:
+        write()
+    except VersionConflict:
+        return

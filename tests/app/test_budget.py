@@ -1,0 +1,117 @@
+"""The budget of a provider: reserved slots, and what the provider itself counts."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rotator.budget import AHEAD_S
+from rotator.errors import StoreWriteInDoubt
+from rotator.model import RateLimit
+from tests.app.stage import poll
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from tests.app.stage import Stage
+
+LIMIT = RateLimit(requests=5, per_s=1.0)
+
+
+def test_slots_are_spread_evenly_and_never_given_twice(stage: Stage) -> None:
+    """Reservations of two processes follow each other, each slot an interval after the one before."""
+    first, second = stage.app().budget, stage.app().budget
+
+    slots = [*first.reserve("provider/x", LIMIT, 3), *second.reserve("provider/x", LIMIT, 2)]
+    slots += first.reserve("provider/x", LIMIT, 1)
+
+    now = stage.clock.now()
+    assert slots == [now + timedelta(seconds=number * LIMIT.interval_s) for number in range(6)]
+
+
+def test_one_reservation_reaches_only_so_far_ahead(stage: Stage) -> None:
+    """However many are wanted, a process reserves a few seconds; and one slot where the interval is longer."""
+    budget = stage.app().budget
+
+    assert len(budget.reserve("provider/x", LIMIT, 1000)) == int(AHEAD_S / LIMIT.interval_s)
+    assert len(budget.reserve("provider/y", RateLimit(1, 60.0), 1000)) == 1
+    assert len(budget.reserve("provider/z", LIMIT, 0)) == 1
+
+
+def test_time_that_passed_is_not_made_up_for(stage: Stage) -> None:
+    """After a quiet while the next slot is now, not one of those that nobody took."""
+    budget = stage.app().budget
+    budget.reserve("provider/x", LIMIT, 1)
+    stage.advance(100)
+
+    assert budget.reserve("provider/x", LIMIT, 1) == [stage.clock.now()]
+
+
+def test_slots_begin_after_the_cooldown(stage: Stage) -> None:
+    """A provider that asked for a pause gets no slot before its end."""
+    stage.provider("acme", rate_limit={"requests": 5, "per": "1s"})
+    stage.ready()
+    stage.until_due()
+    stage.face().fault("rate_limited", wait_s=50)
+    stage.cli("once")
+    app = stage.app()
+    [key] = [key for key in app.state.keys("provider/")]  # noqa: SIM118, C416 - a port's method, not a mapping's
+
+    [slot] = app.budget.reserve(key, LIMIT, 1)
+
+    assert slot >= stage.clock.now() + timedelta(seconds=50)
+
+
+def test_a_reservation_whose_answer_was_lost_is_made_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is unknown whether a reservation was written, later slots are taken: none is used twice."""
+    app = stage.app()
+    real = app.state.compare_and_swap
+
+    def lost(key: str, body: Mapping[str, Any], *, expected: int) -> int:
+        monkeypatch.undo()
+        real(key, body, expected=expected)
+        raise StoreWriteInDoubt("the answer was lost")
+
+    monkeypatch.setattr(app.state, "compare_and_swap", lost)
+
+    assert app.budget.reserve("provider/x", LIMIT, 2) == [
+        stage.clock.now() + timedelta(seconds=number * LIMIT.interval_s) for number in (2, 3)
+    ]
+
+
+def test_two_processes_together_keep_to_the_providers_limit(real_stage: Stage) -> None:
+    """Two passes at once over one state: the provider, which counts strictly, refuses not one request."""
+    stage = real_stage
+    stage.face().settings.rate_limit = RateLimit(requests=8, per_s=1.0)
+    stage.provider("acme", rate_limit={"requests": 8, "per": "1s"}, timeout="10s")
+    names = [f"credential-{number}" for number in range(24)]
+    stage.ready(*names)
+
+    halves = [[word for name in names[start::2] for word in ("--name", name)] for start in (0, 1)]
+    processes = [stage.spawn("once", "--force", "--json", *half) for half in halves]
+    ended = [stage.ended(process) for process in processes]
+
+    report = stage.face().report
+    assert [(one.code, len(one.json["rotated"])) for one in ended] == [(0, 12), (0, 12)]
+    assert (report.refreshes, report.rejected_over_rate, report.sent_too_early) == (24, 0, 0)
+    assert report.spent_twice == ()
+
+
+def test_threads_that_reserve_at_once_get_slots_that_differ(stage: Stage) -> None:
+    """No slot goes to two of the threads that reserve at the same time."""
+    budget = stage.app().budget
+    slots: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: slots.extend(budget.reserve("provider/x", LIMIT, 2))) for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    poll(lambda: len(slots) == 12, "all reservations")
+
+    assert len(set(slots)) == 12

@@ -1,0 +1,99 @@
+"""A secret is masked wherever it could be shown."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import pickle
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rotator.redact import MASK, Secret, as_bytes, without
+
+TEXT = "s3cr3t-value"
+
+
+@dataclass(frozen=True)
+class Holder:
+    inner: Secret
+
+
+SHOWN: dict[str, Callable[[Secret], str]] = {
+    "str": str,
+    "repr": repr,
+    "f-string": lambda secret: f"{secret}",
+    "f-string with a width": lambda secret: f"{secret:>40}",
+    "f-string with conversion": lambda secret: f"{secret!r} {secret!s} {secret!a}",
+    "percent": lambda secret: "%s %r" % (secret, secret),  # noqa: UP031 - the form under test
+    "format": lambda secret: format(secret, "s"),
+    "in a list": lambda secret: str([secret, {"a": secret}]),
+    "in a dataclass": lambda secret: repr(Holder(secret)),
+    "json with default": lambda secret: json.dumps(secret, default=str),
+    "logging": lambda secret: logging.LogRecord("x", 10, "p", 1, "%s", (secret,), None).getMessage(),
+}
+
+
+@pytest.mark.parametrize("way", SHOWN)
+def test_a_secret_is_masked_however_it_is_shown(way: str) -> None:
+    """Promise 7: every way to turn a secret into text shows the mask."""
+    shown = SHOWN[way](Secret(TEXT))
+    assert TEXT not in shown
+    assert MASK in shown
+
+
+@pytest.mark.parametrize(
+    "act", [json.dumps, pickle.dumps, copy.copy, copy.deepcopy, lambda one: asdict(Holder(one)), vars]
+)
+def test_a_secret_refuses_to_be_serialised(act: Callable[[Secret], object]) -> None:
+    """What would carry the text out by another door raises, and the traceback does not show it."""
+    with pytest.raises(TypeError) as error:
+        act(Secret(TEXT))
+    assert TEXT not in "".join(traceback.format_exception(error.value))
+
+
+def test_the_text_comes_out_of_reveal_alone() -> None:
+    """There is one door."""
+    assert Secret(TEXT).reveal() == TEXT
+
+
+@given(st.text(), st.text())
+def test_secrets_are_equal_when_their_texts_are(one: str, other: str) -> None:
+    """Equality and hash go by the text."""
+    assert (Secret(one) == Secret(other)) == (one == other)
+    assert Secret(one) == Secret(one)
+    assert hash(Secret(one)) == hash(Secret(one))
+    assert bool(Secret(one)) == bool(one)
+
+
+def test_a_secret_is_not_equal_to_its_text() -> None:
+    """A comparison with a text says nothing about the secret."""
+    assert Secret(TEXT) != TEXT
+    assert Secret("\ud83d") == Secret("\ud83d")
+
+
+def test_bytes_of_half_a_surrogate_pair_are_no_error() -> None:
+    """JSON may hold half a pair; the error of a plain encoding would quote the text."""
+    assert as_bytes("a\ud83d") == b"a\xed\xa0\xbd"
+
+
+def test_foreign_text_is_masked_cut_and_printable() -> None:
+    """Given secrets are masked before anything is cut, control characters become spaces."""
+    assert without(f"bad {TEXT}\r\n\x1b[31m", (Secret(TEXT), None, Secret(""))) == "bad ***   [31m"
+    assert without("x" * 900, ()) == "x" * 500
+    cut = without("x" * 495 + TEXT, (Secret(TEXT),), limit=500)
+    assert cut == "x" * 495 + "***"
+
+
+@given(st.text(), st.text(alphabet="0123456789abcdef", min_size=16, max_size=40), st.text(), st.integers(0, 60))
+def test_a_given_secret_is_in_no_foreign_text(before: str, secret: str, after: str, limit: int) -> None:
+    """Wherever it stands, no piece of a secret is left by the cut."""
+    shown = without(before + secret + after, (Secret(secret),), limit=limit)
+    assert secret not in shown
+    assert len(shown) <= limit
+    assert shown.isprintable()
