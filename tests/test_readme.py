@@ -65,12 +65,12 @@ def clone(tmp_path: Path) -> Path:
 
 
 def run_in_bash(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script in a session of its own, which is ended as a whole: the sandbox and the daemon are started by it."""
+    """Run a script in a session of its own; what it started in the background ends with it, however it ends."""
     environment = {name: text for name, text in os.environ.items() if not name.lower().endswith("_proxy")}
     environment |= {"PYTHONPATH": str(ROOT)}
     environment.pop("ROTATOR_CONFIG", None)
     shell = subprocess.Popen(
-        ["bash", "-c", f"set -e -o pipefail\n{script}"],
+        ["bash", "-c", f"set -e -o pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n{script}"],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -80,12 +80,10 @@ def run_in_bash(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
     try:
         out, err = shell.communicate(timeout=TIME_S)
-    finally:
-        try:
-            os.killpg(shell.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        shell.wait()
+    except subprocess.TimeoutExpired:
+        os.killpg(shell.pid, signal.SIGKILL)  # the shell still lives, so that its number is no other group's
+        out, err = shell.communicate()
+        pytest.fail(f"the first steps take longer than {TIME_S:.0f} s:\n{out}\n{err}")
     return subprocess.CompletedProcess(shell.args, shell.returncode, out, err)
 
 

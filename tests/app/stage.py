@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -80,6 +79,7 @@ class Stage:
     clock: Clock
     capture: pytest.CaptureFixture[str]
     config: dict[str, Any] = field(default_factory=dict)
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=lambda: {"CLIENT_SECRET": DEFAULT_CLIENT_SECRET})
 
     def __post_init__(self) -> None:
@@ -235,8 +235,8 @@ class Stage:
         return Ended(code, out, err)
 
     def spawn(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start a command as a process."""
-        return subprocess.Popen(
+        """Start a command as a process; the stage ends what is left of it."""
+        process = subprocess.Popen(
             [sys.executable, "-m", "rotator", "-c", str(self.save()), *arguments],
             env={**os.environ, **self.env, **(env or {})},
             cwd=self.folder,
@@ -245,14 +245,11 @@ class Stage:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.processes.append(process)
+        return process
 
-    @contextmanager
-    def process(self, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-        """A process that is gone at the end of the block, one way or the other."""
-        process = self.spawn(*arguments, env=env)
-        try:
-            yield process
-        finally:
+    def end_processes(self) -> None:
+        for process in self.processes:
             if process.poll() is None:
                 process.kill()
             process.communicate()
@@ -289,5 +286,9 @@ def stage(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 def real_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Stage]:
     """A stage in real time, for processes."""
     with SandboxServer([auth0_face(lifetime_s=3600), dailypay_face(lifetime_s=3600)]) as server:
-        yield Stage(tmp_path, server, SystemClock(), capsys)
+        made = Stage(tmp_path, server, SystemClock(), capsys)
+        try:
+            yield made
+        finally:
+            made.end_processes()
         assert server.failures == ()

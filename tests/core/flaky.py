@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rotator.errors import StoreUnavailable, StoreWriteInDoubt
 from rotator.testing.memory import MemorySecretStore, MemoryStateStore
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 Fault = Literal["ok", "unavailable", "applied", "lost", "late"]
-"""`unavailable`: surely not applied. In doubt: `applied`, `lost` (not applied), `late` (applied before the next write)."""
+"""`unavailable`: surely not applied. In doubt: `applied`, `lost` (never applied), `late` (before the next write)."""
 
 
 @dataclass
 class Script:
-    """What happens to the next writes; a callable acts as somebody else just before the write. Afterwards all is well."""
+    """What happens to the next writes; a callable acts as somebody else just before one. Afterwards all is well."""
 
     steps: deque[Fault | Callable[[], None]] = field(default_factory=deque)
     writes: int = 0

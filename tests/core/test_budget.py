@@ -112,7 +112,7 @@ asks = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 40), st.floats(0, 3)
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 30), st.sampled_from([1.0, 10.0, 60.0]), asks)
 def test_no_window_holds_more_than_the_budget(requests: int, per_s: float, steps: list[tuple[int, int, float]]) -> None:
-    """However many replicas ask however much, any window of the configured length holds at most the configured count."""
+    """However much is asked for by however many: any window of that length holds at most the configured count."""
     replicas = Replicas()
     slots = []
     for replica, wanted, passed_s in steps:

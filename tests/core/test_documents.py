@@ -99,8 +99,12 @@ def test_parsing_raises_nothing_and_never_quotes(content: str | bytes) -> None:
     """Whatever a secret holds, parsing returns a document or one of a few fixed problem texts."""
     found = parse_document(content)
     assert isinstance(found, Document) or found.problem in {
-        "it is binary, not text", "it is empty", "it is not JSON", "it is not a JSON object", "a name stands in it twice",
-    }  # fmt: skip
+        "it is binary, not text",
+        "it is empty",
+        "it is not JSON",
+        "it is not a JSON object",
+        "a name stands in it twice",
+    }
 
 
 @much

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +14,9 @@ from rotator.retrying import Retrier
 from rotator.testing.memory import MemoryStateStore, SeededRandomness, VirtualClock
 from tests.core.flaky import FlakyState
 from tests.core.parts import NOW, at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEY = "provider/p"
 
@@ -194,6 +197,15 @@ def test_a_corrupt_record_is_not_overwritten() -> None:
     with pytest.raises(StoreCorrupt):
         ledger(state)
     assert state.script.writes == 0
+
+
+def test_a_record_that_was_deleted_stops_the_ledger() -> None:
+    """A state store that remembers the deletion tells that claims are forgotten; nothing is presented then."""
+    state = MemoryStateStore()
+    state.read = lambda key: (None, 3)  # type: ignore[method-assign]
+    with pytest.raises(StoreCorrupt) as error:
+        ledger(state)
+    assert "was deleted" in error.value.message
 
 
 def test_releasing_after_a_lost_answer_keeps_the_fence() -> None:

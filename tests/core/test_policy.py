@@ -314,9 +314,12 @@ def test_a_horizon_makes_due_early() -> None:
         ({"force": True, "now_s": 0}, "an operator forces it"),
         ({"stored": stored(fields(expires_at=None)), "now_s": 0}, "its expiry is unknown"),
         ({"stored": stored(fields(access_token=None)), "now_s": 0}, "its expiry is unknown"),
-        ({"rules": {"refresh_token_idle_s": 30.0}, "now_s": 10}, "its refresh token must be used before its idle life ends"),
+        (
+            {"rules": {"refresh_token_idle_s": 30.0}, "now_s": 10},
+            "its refresh token must be used before its idle life ends",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_due_credential_says_why(changes: dict[str, Any], why: str) -> None:
     """Every cause of a refresh has its own reason; none of them is a replay."""
     found = decide(situation(**changes))

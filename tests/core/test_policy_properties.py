@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +14,9 @@ from rotator.records import Claim, Done, Hold, Lease, ProviderRecord, SealedEntr
 from rotator.redact import Secret
 from tests.core.parts import EPOCH_S, NOW, at, jwt, token_set
 from tests.rotation.world import provider
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 TOKENS = ["rt-1", "rt-2", "rt-3"]
 DIGESTS = [digest_of(Secret(token)) for token in TOKENS]

@@ -7,14 +7,17 @@ import json
 import logging
 import pickle
 import traceback
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.redact import MASK, Secret, as_bytes, without
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TEXT = "s3cr3t-value"
 

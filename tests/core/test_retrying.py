@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +18,9 @@ from rotator.errors import (
 )
 from rotator.retrying import ATTEMPTS, Retrier
 from rotator.testing.memory import SeededRandomness, VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Highest:
@@ -59,7 +62,7 @@ def test_what_was_surely_not_applied_is_repeated(error: type[RotatorError]) -> N
         lambda: StoreWriteInDoubt("perhaps"),
         lambda: VersionConflict("there", expected=1),
         lambda: ValueError("a defect"),
-        lambda: KeyboardInterrupt(),
+        KeyboardInterrupt,
     ],
 )
 def test_everything_else_is_raised_at_once(error: Callable[[], BaseException]) -> None:

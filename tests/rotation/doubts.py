@@ -23,7 +23,10 @@ LAST_QUARTER_S = 90
 """Before the end of an hour's access token: a quarter of its margin of 360 s."""
 
 
-def world_of(replay: Replay = Replay("never"), *, on_doubt: str = "wait_then_replay", grace_s: float = 0.0) -> World:
+NEVER = Replay("never")
+
+
+def world_of(replay: Replay = NEVER, *, on_doubt: str = "wait_then_replay", grace_s: float = 0.0) -> World:
     """Return a world five minutes before the end of the access token: due, and before the last quarter."""
     world = World(credential(provider=provider(replay=replay, on_doubt=on_doubt, timeout_s=10.0)))
     world.provider.grace_s = grace_s

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +19,9 @@ from rotator.errors import (
 from rotator.model import Refreshed, RefreshRequest, TokenAnswer
 from rotator.testing.memory import MemoryEscrow
 from tests.rotation.world import World, credential, provider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DAY_S = 86_400
 
@@ -245,6 +247,20 @@ def test_a_store_that_is_down_leaves_the_tokens_in_escrow_for_any_replica() -> N
     assert world.escrow.all_waiting() == ()
 
 
+def test_a_lease_that_cannot_be_let_go_ends_by_itself() -> None:
+    """With store and state both down after the escrow, another replica writes back when the lease is over."""
+    world = due()
+    store = Broken(world.store, "compare_and_swap", down)
+    state = Broken(world.state, "compare_and_swap", down, skip=1)
+    outcome = world.replica(store=store, state=state).run()  # type: ignore[arg-type]
+    assert isinstance(outcome, outcomes.Deferred)
+    assert outcome.reason == "write_back"
+    assert world.record.lease is not None
+    world.later(seconds=70)
+    assert isinstance(world.replica().run(), outcomes.Rotated)
+    assert sent(world) == 1
+
+
 def test_a_store_that_refuses_the_write_asks_for_a_person_and_keeps_the_tokens() -> None:
     """A denial is for an operator; once it is mended the tokens are still there."""
     world = due()
@@ -261,7 +277,7 @@ def test_a_store_that_refuses_the_write_asks_for_a_person_and_keeps_the_tokens()
 
 @pytest.mark.parametrize("error", [down, lambda: StoreWriteInDoubt("answer lost")])
 def test_a_state_that_fails_at_settling_is_settled_by_a_later_run(error: Callable[[], RotatorError]) -> None:
-    """The document is right and told so; whoever runs after the lease finds the successor and settles, sending nothing."""
+    """The document is right and told so; whoever runs after the lease finds the successor and only settles."""
     world = due()
     state = Broken(world.state, "compare_and_swap", error, skip=1)
     outcome = world.replica(state=state).run()  # type: ignore[arg-type]

@@ -41,6 +41,10 @@ APPLICABLE: dict[str, tuple[Kind, ...]] = {
 """Per kind of port call, what can go wrong with it."""
 
 
+WEIGHT = {"store.read": 0.3, "state.read": 0.3, "escrow.read": 0.3, "provider.refresh": 6.0}
+"""How much likelier than at a write a fault is: most calls of a world are reads, most trouble begins at the exchange."""
+
+
 @dataclass(slots=True)
 class FaultPlan:
     """Decides for every port call whether it goes wrong.
@@ -66,7 +70,7 @@ class FaultPlan:
         if self.at is not None:
             hit = number == self.at and self.kind in APPLICABLE[call]
             return self._noted(call, self.kind) if hit and self.kind else None
-        if self.left <= 0 or self.chance.random() >= self.rate:
+        if self.left <= 0 or self.chance.random() >= self.rate * WEIGHT.get(call, 1.0):
             return None
         self.left -= 1
         return self._noted(call, self.chance.choice(APPLICABLE[call]))

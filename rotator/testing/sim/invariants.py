@@ -27,6 +27,10 @@ class Violation(AssertionError):
     """A promise is broken."""
 
 
+def _host(name: str) -> str:
+    return name.partition(" ")[0]
+
+
 @dataclass(slots=True)
 class Presentation:
     """A refresh token arrived at the provider.
@@ -75,7 +79,7 @@ class Watch:
             raise Violation(f"promise 5: sent {until_s - self.world.scheduler.now_s:.1f} s before the cooldown ends")
         before = self.presentations.setdefault(token, [])
         if before and self.world.scenario.rotates and not self.world.scenario.safe:
-            self._again(token, before)
+            self._again(process, token, before)
         before.append(Presentation(self.world.scheduler.now_s, process.name))
 
     def _audited_before(self, process: Process) -> None:
@@ -83,11 +87,15 @@ class Watch:
             raise Violation("promise 8: sent without a durable rotation.started")
         self.started[process.name] -= 1
 
-    def _again(self, token: str, before: list[Presentation]) -> None:
-        """A single-use token comes again: only after a lost reply, once, and only where the rules allow it."""
+    def _again(self, process: Process, token: str, before: list[Presentation]) -> None:
+        """A single-use token comes again: only after a lost reply, once, and only where the rules allow it.
+
+        A successor that is kept in the private escrow of a host that does not come back in time is lost, for others.
+        """
         if len(before) > 1:
             raise Violation(f"promise 1: {token} is presented for the third time")
-        if before[0].kept:
+        elsewhere = self.world.scenario.escrow == "private" and _host(before[0].by) != _host(process.name)
+        if before[0].kept and not (elsewhere and self.world.expired()):
             raise Violation(f"promises 1 and 2: {token} is presented again while its successor is kept")
         if self.world.scenario.on_doubt == "operator" and self.world.scenario.replay == "never":
             raise Violation(f"promise 1: {token} is presented again without an operator's word")
@@ -222,7 +230,7 @@ class Watch:
         return any(entry.parent == digest for entry in self.world.all_waiting())
 
     def explained_loss(self) -> bool:
-        """Return whether some reply never became durable: the one loss that nobody can prevent."""
-        return any(
+        """Return whether some reply never became durable in time: the one loss that nobody can prevent."""
+        return self.explained > 0 or any(
             arrival.successor and not arrival.kept for arrivals in self.presentations.values() for arrival in arrivals
         )

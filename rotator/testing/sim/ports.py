@@ -15,7 +15,7 @@ from rotator.model import InDoubt, Misconfigured, RateLimited, Unavailable
 from rotator.testing.sim.schedule import Crash, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from rotator.audit.events import AuditEvent
     from rotator.model import Document, RefreshRequest, TokenAnswer, Versioned
@@ -95,6 +95,13 @@ class SimStore(_Port):
 
         versioned: Versioned = self._write("store.write", write)
         return versioned
+
+    def versions(self, secrets: Sequence[str]) -> Mapping[str, str]:
+        """See `SecretStore.versions`."""
+        return self.world.store.versions(secrets)
+
+    def prove_writable(self, secret: str) -> None:
+        """See `SecretStore.prove_writable`."""
 
 
 class SimState(_Port):

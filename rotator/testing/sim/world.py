@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random  # noqa: TID251 - seeded
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from rotator import outcomes
 from rotator.attempt import Teller
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from rotator.model import OnDoubt, ReplayKind, Versioned
     from rotator.outcomes import Outcome
+    from rotator.ports import SecretStore
     from rotator.records import SealedEntry
 
 SECRET = "payroll"
@@ -108,10 +109,11 @@ class World:
     """Runs one scenario."""
 
     scenario: Scenario
-    faults: FaultPlan | None = None  # type: ignore[assignment]
+    plan: FaultPlan | None = None
     traced: bool = False
     trace: list[str] = field(default_factory=list)
     chance: random.Random = field(init=False)
+    faults: FaultPlan = field(init=False)
     scheduler: Scheduler = field(init=False)
     watch: Watch = field(init=False)
     store: MemorySecretStore = field(init=False)
@@ -130,7 +132,7 @@ class World:
     def __post_init__(self) -> None:
         scenario = self.scenario
         self.chance = random.Random(scenario.seed * 2 + 1)
-        self.faults = self.faults or FaultPlan(self.chance, scenario.rate, scenario.faults)
+        self.faults = self.plan or FaultPlan(self.chance, scenario.rate, scenario.faults)
         self.scheduler = Scheduler(self.chance)
         world_clock = SimClock(self.scheduler, Process("world", lambda: None))
         self.watch = Watch(self)
@@ -230,6 +232,8 @@ class World:
                 until = at
             case outcomes.Deferred(retry_at=at) | outcomes.Failed(retry_at=at):
                 until = at
+            case _:
+                assert_never(outcome)
         if until is None:
             return 60.0
         return max(0.0, (until - START).total_seconds() - self.scheduler.now_s - process.skew_s)
@@ -240,7 +244,7 @@ class World:
         randomness = SeededRandomness(self.instances)
         retrier = Retrier(clock, randomness)
         actor = Actor(host, self.instances, "daemon", process.name)
-        stores = {"main": SimStore(self, process)}
+        stores: dict[str, SecretStore] = {"main": SimStore(self, process)}
         state = SimState(self, process)
         escrow: Any = RecordEscrow(state) if self.scenario.escrow == "state" else SimEscrow(self, process, host)
         trail = AuditTrail([SimAudit(self, process)], clock, SequentialIds(1000 + self.instances), actor)
@@ -272,6 +276,10 @@ class World:
         """Return what waits in any escrow."""
         waiting = [entry for escrow in self._escrows.values() for entry in escrow.all_waiting()]
         return waiting + list(RecordEscrow(self.state).all_waiting())
+
+    def expired(self) -> bool:
+        """Return whether the stored access token has ended, clock skew allowed for."""
+        return float(self.document()["expires_at"]) <= self.scheduler.now_s + self.start_s + self.scenario.skew_s
 
     def left_to_a_person(self) -> bool:
         """Return whether a doubt about the stored token waits for an operator's word."""

@@ -1,0 +1,142 @@
+"""An answer that comes after its lease has ended, with or without another replica that took over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rotator import outcomes
+from rotator.model import Replay
+from rotator.testing.memory import MemoryEscrow
+from tests.rotation.doubts import crash, is_doubt, left, sent, world_of
+from tests.rotation.test_failures import Broken, down
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rotator.outcomes import Outcome
+    from tests.rotation.world import World
+
+UNUSED = Replay("until_successor_used")
+
+
+def held_up(world: World, meanwhile: Callable[[], object]) -> None:
+    """Let the provider answer at once and the answer arrive after the lease, with `meanwhile` in between."""
+
+    def answer(request: Any) -> Any:
+        real = world.provider._process(request)
+        world.later(seconds=100)
+        meanwhile()
+        return real
+
+    world.provider.script.append(answer)
+
+
+def test_an_answer_after_the_lease_is_written_when_nobody_took_over() -> None:
+    """A paused process that finds its claim untouched takes the lease anew and goes on."""
+    world = world_of()
+    held_up(world, lambda: None)
+    assert isinstance(world.replica().run(), outcomes.Rotated)
+    assert world.provider.is_live(world.document["refresh_token"])
+    assert (world.record.lease, world.record.fence) == (None, 2)
+    assert [claim.outcome for claim in world.record.presented] == ["settled"]
+
+
+def test_an_answer_after_the_lease_does_not_overwrite_the_later_one() -> None:
+    """The replica that took over wrote a newer token set; the overtaken one keeps its own nowhere."""
+    world = world_of(UNUSED, grace_s=3600)
+    found: list[Outcome] = []
+    held_up(world, lambda: found.append(world.replica().run()))
+    late = world.replica().run()
+    assert isinstance(found[0], outcomes.Rotated)
+    assert isinstance(late, outcomes.Deferred)
+    assert late.reason == "overtaken"
+    assert world.document["access_token"] == "at-3"
+    assert world.provider.is_live(world.document["refresh_token"])
+    assert world.escrow.all_waiting() == ()
+    assert len(world.record.history) == 1
+
+
+def test_an_overtaken_answer_is_kept_while_the_later_one_is_in_doubt() -> None:
+    """Promise 2: should the later presentation have been lost on its way, the first answer is the only one."""
+    world = world_of(UNUSED, grace_s=3600)
+    held_up(world, lambda: crash(world, "provider.refresh"))
+    late = world.replica().run()
+    assert isinstance(late, outcomes.Deferred)
+    assert late.reason == "overtaken"
+    assert [entry.kind for entry in world.escrow.all_waiting()] == ["tokens"]
+    world.later(seconds=100)
+    assert isinstance(world.replica().run(), outcomes.Rotated)
+    assert world.document["access_token"] == "at-2"
+    assert sent(world) == 1
+
+
+def test_an_overtaken_answer_does_not_replace_the_later_one_in_escrow() -> None:
+    """The later answer waits in the shared escrow already: it is the one that counts."""
+    world = world_of(UNUSED, grace_s=3600)
+    held_up(world, lambda: crash(world, "escrow.keep", "after"))
+    late = world.replica().run()
+    assert isinstance(late, outcomes.Deferred)
+    world.later(seconds=100)
+    assert isinstance(world.replica().run(), outcomes.Rotated)
+    assert world.document["access_token"] == "at-3"
+    assert world.provider.is_live(world.document["refresh_token"])
+
+
+def test_a_lease_held_by_who_took_over_is_respected() -> None:
+    """While the other replica's request is on its way the overtaken one keeps what it has and writes nothing."""
+    world = world_of(UNUSED, grace_s=3600)
+    version = world.store.read("payroll").version
+    found: list[Outcome] = []
+
+    def second(request: Any) -> Any:
+        answer = world.provider._process(request)
+        found.append(first.settling.received(attempt[0], received[0], ()))
+        assert world.store.read("payroll").version == version
+        return answer
+
+    first = world.replica().rotation
+    attempt: list[Any] = []
+    received: list[Any] = []
+
+    def stop(one: Any, what: Any, _: object) -> Outcome:
+        attempt.append(one)
+        received.append(what)
+        return outcomes.Deferred("payroll", "paused", None)
+
+    paused = replace(first, settling=SimpleNamespace(received=stop))
+    seen = world.replica().observer.observe(world.credential)
+    assert paused.run(replace(seen, situation=replace(seen.situation, holder="paused"))).name == "payroll"
+    world.later(seconds=100)
+    world.provider.script.append(second)
+    assert isinstance(world.replica().run(), outcomes.Rotated)
+    assert [one.reason for one in found if isinstance(one, outcomes.Deferred)] == ["overtaken"]
+    assert world.document["access_token"] == "at-3"
+    assert world.provider.is_live(world.document["refresh_token"])
+    assert world.escrow.all_waiting() == ()
+
+
+def test_a_state_that_is_down_does_not_keep_tokens_from_the_store() -> None:
+    """Nobody can have taken over in a state that takes no writes: the tokens are made durable."""
+    world = world_of()
+    held_up(world, lambda: None)
+    state = Broken(world.state, "compare_and_swap", down, skip=1)
+    outcome = world.replica(state=state).run()  # type: ignore[arg-type]
+    assert isinstance(outcome, outcomes.Rotated)
+    assert any("not settled yet" in warning for warning in outcome.warnings)
+    assert world.provider.is_live(world.document["refresh_token"])
+
+
+@pytest.mark.parametrize("seconds", [220, 1])
+def test_an_overtaken_holder_with_a_private_escrow_keeps_its_answer_there(seconds: float) -> None:
+    """Another host waits for it as long as the access token lasts, and does not send."""
+    world = world_of(UNUSED, grace_s=3600)
+    world.escrow = MemoryEscrow("file:a")
+    crash(world, "store.compare_and_swap", store=world.store)
+    left(world, seconds)
+    assert is_doubt(world.replica(escrow=MemoryEscrow("file:b")).run(force=True))
+    assert isinstance(world.replica().run(), outcomes.Rotated)
+    assert sent(world) == 1
