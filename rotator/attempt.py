@@ -28,7 +28,7 @@ class Attempt:
         started_at: When the request was sent.
         fence: Of the lease that was taken; 0 before.
         tries: How often this token was claimed, this claim included.
-        monotonic_s: When it was sent, for the duration.
+        monotonic_s: When it was sent, for the duration; None when nothing was.
     """
 
     observed: Observed
@@ -39,7 +39,12 @@ class Attempt:
     fence: int = 0
     lease_until: datetime = BEFORE_ALL
     tries: int = 1
-    monotonic_s: float = 0.0
+    monotonic_s: float | None = None
+
+    @property
+    def sends_nothing(self) -> bool:
+        """Whether this is a recovery."""
+        return self.monotonic_s is None
 
     @property
     def credential(self) -> Credential:
@@ -65,6 +70,8 @@ class Teller:
         What happened has happened: a failing audit comes back as a warning. Only `rotation.started`, which goes
         before the deed, is recorded by the procedure itself and stops it.
         """
+        if attempt.monotonic_s is not None:
+            details["duration_ms"] = round((self.clock.monotonic_s() - attempt.monotonic_s) * 1000)
         try:
             self.trail.record(
                 event,
@@ -73,7 +80,6 @@ class Teller:
                 attempt=attempt.tries,
                 refresh_token_digest=attempt.audit_digest,
                 version_before=attempt.observed.situation.stored.version,
-                duration_ms=round((self.clock.monotonic_s() - attempt.monotonic_s) * 1000),
                 **details,
             )
         except AuditUnavailable as error:

@@ -26,8 +26,9 @@ use, nobody uses."""
 class Budget:
     """Reserves the moments at which requests may be sent. Thread-safe.
 
-    The slots are evenly spaced, `per / requests` apart: at most `requests` in any window of that length. A token
-    bucket that also lets a burst through was rejected, for it lets up to twice the budget into some windows.
+    The slots are evenly spaced, and so far apart that no window holds more than the budget, even when requests leave
+    late within the slack of their slots (`RateLimit.interval_s`). A token bucket that also lets a burst through was
+    rejected, for it lets up to twice the budget into some windows.
     """
 
     state: StateStore

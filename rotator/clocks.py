@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import socket
-import threading
 import time
 import uuid
 from dataclasses import dataclass
@@ -63,8 +62,3 @@ class SystemRandom:
 def this_actor(mode: Mode) -> Actor:
     """Return who acts: this host, this process, and an instance id that is new with every start."""
     return Actor(host=socket.gethostname(), pid=os.getpid(), mode=mode, instance=uuid.uuid4().hex[:12])
-
-
-def new_event() -> threading.Event:
-    """Return an event to wait on; here so that waiting stays beside the clock."""
-    return threading.Event()

@@ -6,6 +6,7 @@ and at the stores and misses nothing. One job per credential was rejected: a lat
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 
 from rotator import outcomes, policy
-from rotator.clocks import new_event
+from rotator.bell import Bell
 from rotator.dispatch import Dispatcher, Job
 from rotator.errors import ConfigError, RotatorError
 from rotator.grants import GrantIndex
-from rotator.ledger import provider_key
 from rotator.observe import Observed
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 CHANGE_CHECK_S = 180.0
 """How often versions are listed to notice what a person put. A listing of versions costs no read of a value."""
 
-PERSON_S = 3600.0
-"""When to look again at what a person has to mend; the change check notices a new token much sooner."""
+PERSON_S = 300.0
+"""When to look again at what a person has to mend: a read costs the provider nothing, and what was mended (a right, an
+operator's word, another credential's login) is seen nowhere else."""
 
 LONGEST_SLEEP_S = 37.0
 """The bell rings at least so often, so that a suspended machine or a clock that jumped is noticed. A prime: it does
@@ -58,7 +59,6 @@ class Watched:
     """What the daemon remembers of a credential: enough to place it, nothing that the stores do not know better."""
 
     credential: Credential
-    lane: str
     turn: int = 0
     version: str = ""
     deadline: datetime | None = None
@@ -82,7 +82,7 @@ class Daemon:
     tell: Callable[[Outcome], None]
     note: Callable[..., Any]
     change_check_s: float = CHANGE_CHECK_S
-    _bell: Any = field(default_factory=new_event)
+    _bell: Bell = field(default_factory=Bell)
     _stopping: bool = False
     _reloading: bool = False
     _heap: list[Entry] = field(default_factory=list)
@@ -92,12 +92,12 @@ class Daemon:
     def stop(self) -> None:
         """Start nothing new, finish what is in flight, and let `run` return. Callable from a signal handler."""
         self._stopping = True
-        self._bell.set()
+        self._bell.ring()
 
     def request_reload(self) -> None:
         """Reload the configuration before the next step. Callable from a signal handler."""
         self._reloading = True
-        self._bell.set()
+        self._bell.ring()
 
     def handle_signals(self) -> None:
         """SIGTERM and SIGINT stop, SIGHUP reloads. To be called in the main thread."""
@@ -123,7 +123,6 @@ class Daemon:
             next_check = self._in(self.change_check_s)
             self.note("running", credentials=len(self._watched))
             while True:
-                self._bell.clear()
                 if self._reloading:
                     dispatcher = self._reloaded(dispatcher, pool)
                 for job, outcome in dispatcher.finished():
@@ -132,25 +131,24 @@ class Daemon:
                     dispatcher.abandon()
                     if not dispatcher.running:
                         return
-                    self._bell.wait()
+                    self._bell.wait(LONGEST_SLEEP_S)
                     continue
                 if self.app.surroundings.clock.now() >= next_check:
                     self._check_changes()
                     next_check = self._in(self.change_check_s)
                 self._queue_due(dispatcher)
                 opens = dispatcher.pump()
-                ring_at = min(filter(None, (opens, next_check, self._next_entry(), self._in(LONGEST_SLEEP_S))))
+                ring_at = min(filter(None, (opens, next_check, self._next_entry())))
                 self._ring_at(scheduler, ring_at)
-                self._bell.wait()
+                self._bell.wait(LONGEST_SLEEP_S)
 
     def _ring_at(self, scheduler: BackgroundScheduler, at: datetime) -> None:
-        """Ask for the bell at an instant of the injected clock, by a delay, for the scheduler reads the real clock."""
-        now = self.app.surroundings.clock.now()
-        if at <= now:
-            self._bell.set()
+        """Ask for the bell at an instant; the wait ends by itself should it be lost."""
+        if at <= self.app.surroundings.clock.now():
+            self._bell.ring()
             return
         scheduler.add_job(
-            self._bell.set,
+            self._bell.ring,
             DateTrigger(run_date=at, timezone="UTC"),
             id="bell",
             replace_existing=True,
@@ -166,7 +164,7 @@ class Daemon:
             app.budget,
             app.surroundings.clock,
             pool,
-            self._bell.set,
+            self._bell.ring,
             workers=app.settings.workers,
         )
 
@@ -179,18 +177,20 @@ class Daemon:
                 continue
             watched.busy = True
             sharer = self._grants.sharer(entry.name)
-            dispatcher.add(Job(watched.credential, watched.lane, deadline=watched.deadline, shared_with=sharer))
+            dispatcher.add(Job(watched.credential, deadline=watched.deadline, shared_with=sharer))
 
     def _done(self, job: Job, outcome: Outcome) -> None:
         """Tell an outcome and plan the next look."""
-        self.tell(outcome)
+        with contextlib.suppress(OSError, ValueError):  # a closed stderr must not end the daemon
+            self.tell(outcome)
         watched = self._watched.get(job.credential.name)
         if watched is None or watched.credential is not job.credential:
             return  # gone, or changed by a reload meanwhile
         watched.busy = False
         match outcome:
-            case outcomes.Rotated(expires_at=expires_at, version=version, next_at=next_at):
+            case outcomes.Rotated(expires_at=expires_at, version=version, next_at=next_at, digest=digest):
                 watched.version, watched.deadline = version, expires_at
+                self._grants.replace(job.credential.name, digest)
                 at = next_at or self._in(self.app.surroundings.pause_s)
             case outcomes.Fresh(until=until):
                 at = until
@@ -212,12 +212,10 @@ class Daemon:
     def _place(self, credential: Credential, observed: Observed | RotatorError) -> None:
         watched = self._watched.get(credential.name)
         if watched is None or watched.credential is not credential:
-            lane = provider_key(credential.provider.token_endpoint, credential.client_id)
-            watched = self._watched[credential.name] = Watched(credential, lane)
+            watched = self._watched[credential.name] = Watched(credential)
         at = self.app.surroundings.clock.now()
         if isinstance(observed, Observed):
             situation = observed.situation
-            watched.lane = observed.provider_key
             watched.version = situation.stored.version
             decision = policy.decide(situation)
             if isinstance(decision, policy.Fresh):
@@ -261,8 +259,7 @@ class Daemon:
             return dispatcher
         dispatcher.abandon()
         while dispatcher.running:
-            self._bell.wait()
-            self._bell.clear()
+            self._bell.wait(LONGEST_SLEEP_S)
             for job, outcome in dispatcher.finished():
                 self._done(job, outcome)
         self.app = app

@@ -1,6 +1,7 @@
 """Runs what is due on a pool of threads, each request at its slot of the provider's budget.
 
-One lane per provider and client: a lane waits for its own slots and cooldown, and never holds a thread while it does,
+A job is looked at first, which needs no budget; what turns out to be due waits in the lane of its provider and client.
+A lane waits for its own slots and cooldown without holding a thread, and takes no more than its share of the threads,
 so one provider's trouble does not delay another's.
 """
 
@@ -13,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from rotator import outcomes
-from rotator.errors import RotatorError
+from rotator import outcomes, policy
+from rotator.errors import Defect, RotatorError
+from rotator.rotation import GOOD_FOR_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,13 +29,13 @@ if TYPE_CHECKING:
     from rotator.ports import Clock
     from rotator.rotation import Rotation
 
-GOOD_FOR_S = 2.0
-"""How long what was read may be acted on without reading again. The claim makes any age safe; a young reading keeps
-the provider's cooldown and a person's edit in view."""
+ROUNDS = 4
+"""How often one job may ask to be run again at once (a replay window, a missed slot) before it waits for the next
+pass."""
 
-ROUNDS = 3
-"""How often one job may ask to be run again at once (a replay window, a superseded write) before it waits for the
-next pass."""
+BUDGET_RETRY_S = 5.0
+BUDGET_TRIES = 3
+"""Without the state no slot can be reserved, and nothing be claimed either: a lane tries thrice, then gives up."""
 
 FAR = datetime.max.replace(tzinfo=UTC)
 
@@ -43,18 +45,20 @@ class Job:
     """One credential to look at.
 
     Args:
-        lane: The key of the provider's and client's record (`rotator.ledger.provider_key`).
-        deadline: When its access token ends; the earliest deadline of a lane goes first. None goes before all.
+        deadline: When its access token ends; the earliest deadline goes first. None, unknown, goes before all.
         observed: What was already read, to be used while it is young.
+        lane: The provider's and client's key, known once it was looked at.
+        slot: When its request may leave; None without a budget.
     """
 
     credential: Credential
-    lane: str
     deadline: datetime | None = None
     observed: Observed | None = None
     force: bool = False
     horizon_s: float = 0.0
     shared_with: str | None = None
+    lane: str = ""
+    slot: datetime | None = None
     rounds: int = 0
 
     @property
@@ -63,14 +67,21 @@ class Job:
         return (self.deadline.timestamp() if self.deadline else 0.0, self.credential.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A job was looked at and is due: it belongs into its lane."""
+
+
 @dataclass(slots=True)
 class Lane:
-    """The jobs of one provider and client."""
+    """The jobs of one provider and client that are due."""
 
     limit: RateLimit | None = None
     queue: list[tuple[tuple[float, str], int, Job]] = field(default_factory=list)
     slots: deque[datetime] = field(default_factory=deque)
     closed_until: datetime | None = None
+    failures: int = 0
+    running: int = 0
 
 
 @dataclass(slots=True)
@@ -89,22 +100,34 @@ class Dispatcher:
     executor: Executor
     notify: Callable[[], None]
     workers: int = 16
-    _lanes: dict[str, Lane] = field(default_factory=dict)
-    _finished: SimpleQueue[tuple[Job, Outcome | BaseException]] = field(default_factory=SimpleQueue)
     running: int = 0
+    _unseen: list[tuple[tuple[float, str], int, Job]] = field(default_factory=list)
+    _lanes: dict[str, Lane] = field(default_factory=dict)
+    _finished: SimpleQueue[tuple[Job, Outcome | Ready | BaseException]] = field(default_factory=SimpleQueue)
+    _done: list[tuple[Job, Outcome]] = field(default_factory=list)
     _added: int = 0
 
     def add(self, job: Job) -> None:
-        """Queue a job in its lane."""
+        """Queue a job; one that was looked at and is due goes straight into its lane."""
+        self._added += 1
+        entry = (job.order, self._added, job)
+        if job.observed is None or not isinstance(policy.decide(job.observed.situation), policy.Due):
+            heapq.heappush(self._unseen, entry)
+            return
+        job.lane = job.observed.provider_key
         lane = self._lanes.setdefault(job.lane, Lane())
         lane.limit = job.credential.provider.rate_limit
-        self._added += 1
-        heapq.heappush(lane.queue, (job.order, self._added, job))
+        heapq.heappush(lane.queue, entry)
 
     @property
     def waiting(self) -> int:
         """How many jobs have not begun."""
-        return sum(len(lane.queue) for lane in self._lanes.values())
+        return len(self._unseen) + sum(len(lane.queue) for lane in self._lanes.values())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, runs, or is left to be fetched."""
+        return not (self.waiting or self.running or self._done)
 
     def pump(self) -> datetime | None:
         """Begin every job that may begin now.
@@ -113,43 +136,53 @@ class Dispatcher:
             When the next one may begin for reasons of time; None when nothing waits for time.
         """
         now = self.clock.now()
+        while self._unseen and self.running < self.workers:
+            self._begin(heapq.heappop(self._unseen)[2], None)
         soonest: datetime | None = None
-        for key, lane in self._lanes.items():
-            while lane.queue and self.running < self.workers:
+        busy = [(key, lane) for key, lane in self._lanes.items() if lane.queue]
+        active = sum(1 for lane in self._lanes.values() if lane.queue or lane.running)
+        share = max(1, self.workers // max(1, active))
+        for key, lane in sorted(busy, key=lambda pair: pair[1].queue[0][0]):
+            while lane.queue and lane.running < share and self.running < self.workers:
                 opens = self._opens(key, lane, now)
                 if opens > now:
                     soonest = min(soonest or FAR, opens)
                     break
-                if lane.slots:
-                    lane.slots.popleft()
-                _, _, job = heapq.heappop(lane.queue)
-                self._begin(job)
+                job = heapq.heappop(lane.queue)[2]
+                job.slot = lane.slots.popleft() if lane.slots else None
+                self._begin(job, lane)
         return soonest
 
     def abandon(self) -> list[Job]:
         """Return the jobs that have not begun, and forget them: nothing new is started."""
-        left = [job for lane in self._lanes.values() for _, _, job in lane.queue]
+        left = [job for _, _, job in self._unseen]
+        self._unseen.clear()
         for lane in self._lanes.values():
+            left += [job for _, _, job in lane.queue]
             lane.queue.clear()
         return left
 
     def finished(self) -> list[tuple[Job, Outcome]]:
-        """Return what was finished since the last call; jobs that asked to be run again at once are queued again.
+        """Return what was finished since the last call; jobs that go on are queued again.
 
         Raises:
-            BaseException: What a job raised beyond outcomes: a defect.
+            BaseException: What ends the process (KeyboardInterrupt and the like).
         """
-        done: list[tuple[Job, Outcome]] = []
         while True:
             try:
                 job, result = self._finished.get_nowait()
             except Empty:
+                done, self._done = self._done, []
                 return done
             self.running -= 1
+            if job.lane:
+                self._lanes[job.lane].running -= 1
             if isinstance(result, BaseException):
                 raise result
-            if not self._again(job, result):
-                done.append((job, result))
+            if isinstance(result, Ready):
+                self.add(job)
+            elif not self._again(job, result):
+                self._done.append((job, result))
 
     # ---------------------------------------------------------------------------------------------- inside
 
@@ -159,34 +192,50 @@ class Dispatcher:
             return lane.closed_until
         if lane.limit is None:
             return now
-        while lane.slots and lane.slots[0] < now - timedelta(seconds=lane.limit.interval_s):
+        while lane.slots and lane.slots[0] + timedelta(seconds=lane.limit.slack_s) < now:
             # A slot that was missed is not made up for: two requests at once would be a burst.
             lane.slots.popleft()
         if not lane.slots:
             try:
                 lane.slots.extend(self.budget.reserve(key, lane.limit, len(lane.queue)))
-            except RotatorError:
-                # Without the state nothing can be claimed either; the job itself tells what is wrong with it.
-                return now
+            except RotatorError as error:
+                return self._without_budget(lane, error, now)
+            lane.failures = 0
         return lane.slots[0]
 
-    def _begin(self, job: Job) -> None:
+    def _without_budget(self, lane: Lane, error: RotatorError, now: datetime) -> datetime:
+        lane.failures += 1
+        lane.closed_until = now + timedelta(seconds=BUDGET_RETRY_S)
+        if lane.failures >= BUDGET_TRIES:
+            lane.failures = 0
+            for _, _, job in lane.queue:
+                self._done.append((job, outcomes.of_error(job.credential.name, error)))
+            lane.queue.clear()
+        return lane.closed_until
+
+    def _begin(self, job: Job, lane: Lane | None) -> None:
         self.running += 1
+        if lane is not None:
+            lane.running += 1
+        else:
+            job.lane = ""
         self.executor.submit(self._work, job)
 
     def _work(self, job: Job) -> None:
-        result: Outcome | BaseException
+        result: Outcome | Ready | BaseException
         try:
             result = self._run(job)
+        except Exception as error:  # noqa: BLE001 - a defect in the work on one credential must not stop the others
+            result = outcomes.of_error(job.credential.name, Defect.of(error))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that owns the dispatcher, which raises it
             result = error
-        if isinstance(result, outcomes.Deferred) and result.reason == "rate_limited" and result.retry_at:
-            self._lanes[job.lane].closed_until = result.retry_at
+        if isinstance(result, outcomes.Deferred) and result.cooldown and job.lane:
+            self._lanes[job.lane].closed_until = result.cooldown
         self._finished.put((job, result))
         self.notify()
 
-    def _run(self, job: Job) -> Outcome:
-        observed, job.observed = job.observed, None
+    def _run(self, job: Job) -> Outcome | Ready:
+        observed = job.observed
         if observed is None or self.clock.now() - observed.at > timedelta(seconds=GOOD_FOR_S):
             try:
                 observed = self.observer.observe(
@@ -194,7 +243,15 @@ class Dispatcher:
                 )
             except RotatorError as error:
                 return outcomes.of_error(job.credential.name, error)
-        return self.rotation.run(observed)
+        due = isinstance(policy.decide(observed.situation), policy.Due)
+        if due and job.lane != observed.provider_key:
+            job.observed = observed
+            return Ready()
+        job.observed = None
+        if job.slot is None or job.credential.provider.rate_limit is None:
+            return self.rotation.run(observed)
+        slack = timedelta(seconds=job.credential.provider.rate_limit.slack_s)
+        return self.rotation.run(observed, leave_by=job.slot + slack)
 
     def _again(self, job: Job, outcome: Outcome) -> bool:
         at_once = (
@@ -206,5 +263,6 @@ class Dispatcher:
             return False
         job.rounds += 1
         job.force = False
+        job.observed = None
         self.add(job)
         return True

@@ -7,6 +7,7 @@ import binascii
 import json
 import math
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rotator.model import Document, Malformed, StoredTokens, Versioned
@@ -34,9 +35,11 @@ def parse_document(text: str | bytes | None) -> Document | Malformed:
     if not text.strip():
         return Malformed("it is empty")
     try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates)
+        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_float=_kept_number, parse_constant=_no_number)
     except _DuplicateNameError:
         return Malformed("a name stands in it twice")
+    except _ChangedNumberError:
+        return Malformed("it holds a number that would not be written back as it is")
     except (ValueError, RecursionError):
         return Malformed("it is not JSON")
     if not isinstance(value, dict):
@@ -53,6 +56,21 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) != len(pairs):
         raise _DuplicateNameError
     return fields
+
+
+class _ChangedNumberError(ValueError):
+    """A number beyond what a double holds; rotator promises to leave foreign fields as they are."""
+
+
+def _kept_number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number) or Decimal(text) != Decimal(repr(number)):
+        raise _ChangedNumberError
+    return number
+
+
+def _no_number(_: str) -> float:
+    raise ValueError("NaN and Infinity are not JSON")
 
 
 def document_text(document: Document) -> str:
@@ -79,9 +97,6 @@ def stored_tokens(stored: Versioned, provider: Provider) -> StoredTokens | Malfo
     refresh_token = _secret(fields, "refresh_token")
     if refresh_token is None:
         return Malformed("it has no refresh_token")
-    if not refresh_token.reveal().isprintable():
-        # RFC 6749 appendix A.17 allows printable ASCII only; servers in the wild go beyond ASCII, never beyond print.
-        return Malformed("its refresh_token holds a character that no token has")
     access_token = _secret(fields, "access_token")
     issued_at = instant(fields.get("issued_at")) or stored.created_at
     return StoredTokens(
@@ -173,6 +188,11 @@ def jwt_claims(token: Secret) -> dict[str, Any]:
 
 
 # ----------------------------------------------------------------------------------------------------- writing
+
+OWN_FIELDS = frozenset(
+    {"access_token", "refresh_token", "token_type", "scope", "id_token", "expires_in", "issued_at", "expires_at"}
+)
+"""The fields that tell of one token set; all others stay as they were."""
 
 
 def merged(document: Document, tokens: TokenSet, *, sent_at: datetime, provider: Provider) -> Document:

@@ -20,13 +20,15 @@ Answers of an authorization server are values (`rotator.model.TokenAnswer`); exc
     ├── EscrowCorrupt                    the entry cannot be opened
     ├── SealBroken                       a sealed text does not open with this key
     ├── AuditUnavailable                 the event is not durable
-    └── Refused                          an operator's wish that does not fit the credential's state
+    ├── Refused                          an operator's wish that does not fit the credential's state
+    └── Defect                           what nobody foresaw, by type and place
 
 Each carries facts, a hint for the operator and `then`: what the caller may do next.
 """
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -168,3 +170,17 @@ class AuditUnavailable(RotatorError):
 
 class Refused(RotatorError):
     """What an operator asks for does not fit the credential's state; nothing was changed."""
+
+
+class Defect(RotatorError):
+    """What nobody foresaw, in the work on one credential: it must not stop the work on the others.
+
+    Holds the type and the place of the original error, and not its text, which may quote anything.
+    """
+
+    @classmethod
+    def of(cls, error: Exception) -> Defect:
+        """Return the defect behind an exception that is none of ours."""
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
+        return cls(f"{type(error).__name__}{place}", hint="report it, with the version of rotator")

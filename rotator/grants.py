@@ -20,23 +20,29 @@ class GrantIndex:
     """Digests of the refresh tokens that documents hold, or that records say were spent, by credential.
 
     Args:
-        with_spent: Also index what the records say was spent. A daemon that keeps the index for weeks does without:
-            it has seen each document before its token was spent.
+        with_spent: Also index what the records say was spent. A daemon that keeps the index for weeks does without, to
+            stay small; it is told of every rotation (`replace`).
     """
 
     with_spent: bool = True
     _holders: dict[str, list[str]] = field(default_factory=dict)
     _newest: dict[str, str] = field(default_factory=dict)
 
-    def add(self, name: str, stored: Versioned, record: StateRecord) -> None:
-        """Enter what was read of a credential, in place of what was entered before."""
-        digest = _digest_in(stored)
+    def replace(self, name: str, digest: str) -> None:
+        """Enter the digest of the token that a credential's document holds now."""
         before = self._newest.pop(name, None)
         if before:
             self._holders[before].remove(name)
+            if not self._holders[before]:
+                del self._holders[before]
         if digest:
             self._newest[name] = digest
             self._holders.setdefault(digest, []).append(name)
+
+    def add(self, name: str, stored: Versioned, record: StateRecord) -> None:
+        """Enter what was read of a credential, in place of what was entered before."""
+        digest = _digest_in(stored)
+        self.replace(name, digest or "")
         if self.with_spent:
             for claim in record.presented:
                 if claim.digest != digest:
@@ -47,7 +53,7 @@ class GrantIndex:
         digest = self._newest.get(name)
         if digest is None:
             return None
-        return next((other for other in self._holders[digest] if other != name), None)
+        return next((other for other in self._holders.get(digest, ()) if other != name), None)
 
     def marked(self, observed: Observed) -> Observed:
         """Return what was observed, with the sharer noted in it."""

@@ -118,9 +118,14 @@ class RateLimit:
     per_s: float
 
     @property
+    def slack_s(self) -> float:
+        """How long after its slot a request may leave: claiming and auditing take their time."""
+        return min(5.0, self.per_s / 4)
+
+    @property
     def interval_s(self) -> float:
-        """The spacing of evenly spread requests: never more than `requests` in any window."""
-        return self.per_s / self.requests
+        """The spacing of slots: however late in its slack each request leaves, no window holds more than `requests`."""
+        return (self.per_s + self.slack_s) / self.requests
 
 
 AnswerClass = Literal["reauthorize", "rate_limited", "unavailable", "misconfigured", "in_doubt"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rotator.errors import EscrowCorrupt
-from rotator.ledger import SecretLedger, provider_key, read_provider
+from rotator.ledger import SecretLedger, provider_key
 from rotator.model import Document, Malformed
 from rotator.policy import Situation
 from rotator.received import opened
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from rotator.cooldowns import Cooldowns
     from rotator.model import Actor, Credential, Versioned
     from rotator.policy import Waiting
     from rotator.ports import Clock, Escrow, Seal, SecretStore, StateStore
@@ -46,6 +47,7 @@ class Observer:
     state: StateStore
     escrow: Escrow
     seal: Seal
+    cooldowns: Cooldowns
     clock: Clock
     retrier: Retrier
     actor: Actor
@@ -72,7 +74,7 @@ class Observer:
         ledger = SecretLedger(self.state, stored.identity, self.retrier)
         record = ledger.load()
         key = provider_key(credential.provider.token_endpoint, client_id_of(credential, stored))
-        provider, _ = read_provider(self.state, key, self.retrier)
+        provider = self.cooldowns.record(key)
         waiting = self._waiting(record, stored)
         situation = Situation(
             credential=credential,

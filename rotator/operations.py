@@ -7,7 +7,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Literal
 
 from rotator import policy
-from rotator.documents import instant, parse_document, seconds, stored_tokens
+from rotator.documents import OWN_FIELDS, instant, parse_document, seconds, stored_tokens
 from rotator.errors import Refused, SecretNotFound
 from rotator.ledger import SecretLedger
 from rotator.model import Document, Malformed, Versioned
@@ -15,7 +15,7 @@ from rotator.records import digest_of, mark, on_claim, take_out
 
 if TYPE_CHECKING:
     from rotator.model import Credential, StoredTokens
-    from rotator.records import Claim, SealedEntry, StateRecord
+    from rotator.records import Claim, StateRecord
     from rotator.redact import Secret
     from rotator.wiring import App
 
@@ -139,23 +139,26 @@ class Operations:
         claim = _in_doubt(credential, claim)
         self._free(credential, ledger.record)
         parents = frozenset({claim.digest})
-        if any(entry.parent == claim.digest and entry.kind == "tokens" for entry in self._waiting(ledger.record)):
-            raise Refused(f"{credential.name}: its successor waits in escrow", hint="rotator escrow replay")
-        ledger.change(
-            lambda record: self.app.escrow.without(
-                mark(record, claim.digest, "rejected", error="discarded by an operator"), parents
-            )
-        )
-        self.app.escrow.clear(ledger.record.identity, parents)
+        escrow = self.app.escrow
 
-    def _waiting(self, record: StateRecord) -> tuple[SealedEntry, ...]:
-        return self.app.escrow.waiting(record)
+        def discarded(record: StateRecord) -> StateRecord:
+            # Inside the change: a holder that was held up may keep the successor just now.
+            if any(entry.parent == claim.digest and entry.kind == "tokens" for entry in escrow.waiting(record)):
+                raise Refused(f"{credential.name}: its successor waits in escrow", hint="rotator escrow replay")
+            self._free(credential, record)
+            marked = mark(record, claim.digest, "rejected", error=DISCARDED)
+            return escrow.without(on_claim(marked, claim.digest, reported=True), parents)
+
+        ledger.change(discarded)
+        escrow.clear(ledger.record.identity, parents)
 
     @staticmethod
     def _clear(credential: Credential, ledger: SecretLedger, claim: Claim | None, digest: str) -> None:
         held = ledger.record.hold is not None and ledger.record.hold.digest == digest
         if claim is not None and claim.outcome == "open":
             raise Refused(f"{credential.name} is in doubt, not latched", hint="--replay or --discard")
+        if claim is not None and claim.error == DISCARDED:
+            raise Refused(f"the rotation of {credential.name} was given up", hint=_put(credential))
         if not held and (claim is None or claim.outcome != "rejected"):
             raise Refused(f"{credential.name} is not latched: there is nothing to clear")
 
@@ -184,7 +187,7 @@ class Operations:
             since = issued_at.timestamp() if issued_at else fields["issued_at"]
             fields["expires_at"] = int(since + expires_in_s)
         kept = dict(current.content.fields) if current and isinstance(current.content, Document) else {}
-        for name in ("expires_in", "expires_at", "issued_at"):
+        for name in OWN_FIELDS:
             kept.pop(name, None)  # they tell of the tokens that are replaced
         return Document({**kept, **fields})
 
@@ -202,6 +205,10 @@ class Operations:
 
 
 _TOKENS = ("access_token", "refresh_token")
+DISCARDED = "discarded by an operator"
+"""The error of a claim that was given up. It is not cleared like a latch: nobody knows whether its token is spent, and
+the count of its tries must not begin anew."""
+
 _NOWHERE = Versioned(identity="", version="", created_at=None, content=Document({}))
 
 

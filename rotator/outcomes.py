@@ -19,6 +19,7 @@ class Rotated:
 
     Args:
         next_at: When the next refresh falls due; None is unknown.
+        digest: Of the refresh token that is stored now.
         warnings: What did no harm: a server's defect, an event that was not recorded.
     """
 
@@ -26,6 +27,7 @@ class Rotated:
     expires_at: datetime | None
     version: str
     next_at: datetime | None = None
+    digest: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -44,12 +46,14 @@ class Deferred:
     Args:
         reason: A short slug: `rate_limited`, `provider_unavailable`, `held`, `in_doubt`, `stale_read`, …
         retry_at: When to look again; None is at the next pass.
+        cooldown: Until when the provider asked everybody to stay away, where it did.
     """
 
     name: str
     reason: str
     retry_at: datetime | None
     error: str = ""
+    cooldown: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

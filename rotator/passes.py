@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rotator import outcomes, policy
-from rotator.clocks import new_event
+from rotator.bell import Bell, Stop
 from rotator.dispatch import Dispatcher, Job
-from rotator.errors import RotatorError
+from rotator.errors import Defect, RotatorError
 from rotator.grants import GrantIndex
 from rotator.observe import Observed
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rotator.ports import Clock
     from rotator.rotation import Rotation
 
-NEVER = threading.Event()
-"""For passes that nothing stops."""
+LISTEN_S = 1.0
+"""How long a pass waits at most before it looks whether it is to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,14 @@ class Passes:
         horizon_s: float = 0.0,
         force: bool = False,
         index: GrantIndex | None = None,
+        among: Sequence[Credential] = (),
     ) -> list[tuple[Credential, Observed | RotatorError]]:
         """Read every credential, in parallel, and find those that share a grant. Spends nothing, writes nothing.
 
         Args:
             index: What was read of other credentials before; entered into. A fresh one if None.
+            among: Others that are not asked for. Those of the same providers are read as well, only to see whether one
+                of them shares a grant with one that is.
         """
 
         def read(credential: Credential) -> Observed | RotatorError:
@@ -59,14 +62,20 @@ class Passes:
                 return self.observer.observe(credential, horizon_s=horizon_s, force=force)
             except RotatorError as error:
                 return error
+            except Exception as error:  # noqa: BLE001 - a defect in the work on one must not stop the work on the others
+                return Defect.of(error)
 
+        endpoints = {credential.provider.token_endpoint for credential in credentials}
+        asked = {credential.name for credential in credentials}
+        others = [one for one in among if one.provider.token_endpoint in endpoints and one.name not in asked]
+        all_ = [*credentials, *others]
         with ThreadPoolExecutor(self.workers, thread_name_prefix="look") as pool:
-            seen = list(zip(credentials, pool.map(read, credentials), strict=True))
+            seen = list(zip(all_, pool.map(read, all_), strict=True))
         index = GrantIndex() if index is None else index
         for credential, observed in seen:
             if isinstance(observed, Observed):
                 index.add(credential.name, observed.situation.stored, observed.situation.record)
-        return [(credential, _with_sharer(index, observed)) for credential, observed in seen]
+        return [(credential, _with_sharer(index, observed)) for credential, observed in seen[: len(credentials)]]
 
     def run(
         self,
@@ -74,15 +83,17 @@ class Passes:
         *,
         horizon_s: float,
         force: bool = False,
-        stop: threading.Event = NEVER,
+        stop: Stop | None = None,
         until: datetime | None = None,
+        among: Sequence[Credential] = (),
         tell: Callable[[Outcome], None] = lambda _: None,
     ) -> list[Outcome]:
         """Make one pass.
 
         Args:
-            stop: When set, nothing new is started; what is in flight is finished.
+            stop: When wanted, nothing new is started; what is in flight is finished.
             until: Nothing new is started after this instant; what is left is deferred.
+            among: As for `look`.
             tell: Called with each outcome as it comes.
         """
         results: list[Outcome] = []
@@ -91,23 +102,24 @@ class Passes:
             results.append(outcome)
             tell(outcome)
 
-        bell = new_event()
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="rotate") as pool:
+        stop = stop or Stop()
+        bell = Bell()
+        with contextlib.closing(bell), ThreadPoolExecutor(self.workers, thread_name_prefix="rotate") as pool:
             dispatcher = Dispatcher(
-                self.rotation, self.observer, self.budget, self.clock, pool, bell.set, workers=self.workers
+                self.rotation, self.observer, self.budget, self.clock, pool, bell.ring, workers=self.workers
             )
-            for credential, observed in self.look(credentials, horizon_s=horizon_s, force=force):
+            for credential, observed in self.look(credentials, horizon_s=horizon_s, force=force, among=among):
                 outcome = self._begin(dispatcher, credential, observed)
                 if outcome:
                     done(outcome)
-            while dispatcher.waiting or dispatcher.running:
-                bell.clear()
-                opens = dispatcher.pump()
-                for _, outcome in dispatcher.finished():
-                    done(outcome)
-                if stop.is_set() or (until and (opens or self.clock.now()) > until):
+            while not dispatcher.idle:
+                opens = None if stop.wanted else dispatcher.pump()
+                now = self.clock.now()
+                if stop.wanted or (until is not None and max(opens or now, now) > until):
                     for job in dispatcher.abandon():
                         done(outcomes.Deferred(job.credential.name, "no_time_left", opens))
+                for _, outcome in dispatcher.finished():
+                    done(outcome)
                 self._wait(dispatcher, bell, opens)
         return results
 
@@ -115,20 +127,18 @@ class Passes:
         """Return the instant `seconds` from now."""
         return self.clock.now() + timedelta(seconds=seconds)
 
-    def _begin(
-        self, dispatcher: Dispatcher, credential: Credential, observed: Observed | RotatorError
-    ) -> Outcome | None:
+    @staticmethod
+    def _begin(dispatcher: Dispatcher, credential: Credential, observed: Observed | RotatorError) -> Outcome | None:
         """Queue what asks for an action; return the outcome of what asks for none."""
         if isinstance(observed, RotatorError):
             return outcomes.of_error(credential.name, observed)
-        decision = policy.decide(observed.situation)
-        if not isinstance(decision, policy.Due | policy.Recover | policy.InDoubt):
-            return outcomes.of_decision(credential.name, decision)
         situation = observed.situation
+        decision = policy.decide(situation)
+        if not policy.asks_for_action(decision):
+            return outcomes.of_decision(credential.name, decision)
         dispatcher.add(
             Job(
                 credential,
-                observed.provider_key,
                 deadline=decision.deadline if isinstance(decision, policy.Due) else None,
                 observed=observed,
                 force=situation.force,
@@ -138,13 +148,13 @@ class Passes:
         )
         return None
 
-    def _wait(self, dispatcher: Dispatcher, bell: threading.Event, opens: datetime | None) -> None:
-        """Wait for a job to finish or for the next slot."""
-        left_s = None if opens is None else max(0.0, (opens - self.clock.now()).total_seconds())
+    def _wait(self, dispatcher: Dispatcher, bell: Bell, opens: datetime | None) -> None:
+        """Wait for a job to finish or for the next slot; never so long that a wish to stop goes unheard."""
+        left_s = LISTEN_S if opens is None else max(0.0, (opens - self.clock.now()).total_seconds())
         if dispatcher.running:
-            bell.wait(left_s)
-        elif dispatcher.waiting and left_s:
-            self.clock.sleep(left_s)
+            bell.wait(min(left_s, LISTEN_S))
+        elif dispatcher.waiting:
+            self.clock.sleep(min(left_s, LISTEN_S))
 
 
 def _with_sharer(index: GrantIndex, observed: Observed | RotatorError) -> Observed | RotatorError:

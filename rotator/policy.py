@@ -126,8 +126,7 @@ class Held:
 class Latched:
     """The grant is dead; only a new refresh token, or an operator's word, changes that."""
 
-    error: str
-    since: datetime
+    claim: Claim
     reason: str
     action: str
 
@@ -156,6 +155,17 @@ class Unusable:
         return self.problem
 
 
+def asks_for_action(decision: Decision) -> bool:
+    """Return whether the procedure has something to do: send, write back, or report what nobody has reported."""
+    match decision:
+        case Due() | Recover():
+            return True
+        case InDoubt(claim=claim) | Latched(claim=claim):
+            return not claim.reported
+        case _:
+            return False
+
+
 Decision = Fresh | Due | Recover | Stale | InDoubt | Held | Latched | CoolingDown | Unusable
 
 
@@ -170,15 +180,15 @@ def decide(situation: Situation) -> Decision:
     tokens = stored_tokens(stored, situation.credential.provider)
     if isinstance(tokens, Malformed):
         return Unusable(f"the secret cannot be used: {tokens.problem}", f"rotator put {name}")
+    digest = digest_of(tokens.refresh_token)
+    recover = _recover(situation, tokens, digest)
+    if recover:
+        return _unless_held(situation) or recover
     if situation.shared_with:
         return Unusable(
             f"it shares one grant with {situation.shared_with}: the first refresh of either spends the other's token",
             "give each credential a login of its own, or let both readers read one secret",
         )
-    digest = digest_of(tokens.refresh_token)
-    recover = _recover(situation, tokens, digest)
-    if recover:
-        return _unless_held(situation) or recover
     claim = record.claim_on(digest)
     when = timing(situation.credential, tokens, horizon_s=situation.horizon_s)
     if claim:
@@ -198,16 +208,16 @@ def _recover(situation: Situation, tokens: StoredTokens, digest: str) -> Recover
     for waiting in situation.waiting:
         if waiting.tokens is None:
             continue
-        new = waiting.tokens.refresh_token
-        if new and digest_of(new) == digest:
-            return Recover(waiting, written=True, reason="its successor is written and not settled")
+        new = digest_of(waiting.tokens.refresh_token) if waiting.tokens.refresh_token else digest
         if waiting.entry.parent == digest:
             # Where the provider keeps the refresh token, parent and successor look alike; then the newer one stays.
-            written = new is None and (
+            written = new == digest and (
                 tokens.access_token == waiting.tokens.access_token
                 or (tokens.issued_at is not None and tokens.issued_at > waiting.sent_at)
             )
             return Recover(waiting, written, "its successor waits in escrow")
+        if waiting.tokens.refresh_token and new == digest:
+            return Recover(waiting, written=True, reason="its successor is written and not settled")
     return None
 
 
@@ -223,8 +233,7 @@ def _presented(situation: Situation, tokens: StoredTokens, claim: Claim, when: T
         return Stale("the store shows a refresh token that is already spent")
     if claim.outcome == "rejected":
         return Latched(
-            error=claim.error or "rejected",
-            since=claim.claimed_at,
+            claim=claim,
             reason=f"the provider rejected this refresh token ({claim.error})",
             action=f"log in again and put the new token set: rotator put {name}",
         )
@@ -240,7 +249,8 @@ def _in_doubt(situation: Situation, tokens: StoredTokens, claim: Claim, when: Ti
     safe = replay.kind == "safe"
     if claim.tries >= MOST_TRIES and not safe:
         return InDoubt(claim, None, f"{reason}, for the second time", f"log in again: rotator put {name}")
-    if not situation.escrow_shared and claim.place != situation.place and now < (when.expires_at or now):
+    free = claim.permitted or safe
+    if not (free or situation.escrow_shared or claim.place == situation.place) and now < (when.expires_at or now):
         reason = f"{reason}, and its successor may lie in the escrow of {claim.holder}"
         return InDoubt(claim, when.expires_at, reason, "let that holder run again")
     again = Due("a rotation in doubt is tried once more", tokens, deadline=when.expires_at, again=True)
@@ -268,7 +278,9 @@ def _blocked(situation: Situation, digest: str) -> Decision | None:
     cooldown = situation.provider.cooldown_until
     if cooldown and now < cooldown:
         return CoolingDown(cooldown, "rate_limited", error=situation.provider.reason)
-    if record.last and record.last.version_before == situation.stored.version != record.last.version_after:
+    last = record.last
+    just_now = last is not None and now - last.at < timedelta(seconds=STALE_FOR_S)
+    if last and just_now and last.version_before == situation.stored.version != last.version_after:
         return Stale("the store shows the version before the last rotation")
     return _unless_held(situation)
 

@@ -229,6 +229,8 @@ class Escrow(Protocol):
     def keep(self, entry: SealedEntry, writer: RecordWriter) -> None:
         """Make the entry durable; one with the same identity and parent is replaced.
 
+        But a `reply` never replaces `tokens`: what could be read is worth more than what could not.
+
         Raises:
             EscrowUnavailable: It is not durable.
         """

@@ -145,11 +145,22 @@ class WriteBack:
     randomness: Randomness
     retrier: Retrier
 
-    def run(self, store: SecretStore, credential: Credential, base: Versioned, received: Received) -> Versioned:
+    def run(
+        self,
+        store: SecretStore,
+        credential: Credential,
+        base: Versioned,
+        received: Received,
+        spent: frozenset[str] = frozenset(),
+    ) -> Versioned:
         """Merge and compare-and-swap until the store shows the received tokens, or a person's.
 
         On a conflict the document is read again and only our fields are merged into it. When its refresh token is
         neither the presented one nor its successor, a person put it there and it stays.
+
+        Args:
+            spent: Digests of tokens that were presented before. A document that shows one is an old copy that somebody
+                saved, or a stale read, and not a new login.
 
         Returns:
             The version that is current: ours, or the person's.
@@ -171,7 +182,7 @@ class WriteBack:
             if self._older(current, base):
                 self._pause(attempt)  # a stale read tells nothing about who wrote
                 current = base
-            elif not self._still_ours(current, credential, received):
+            elif not self._still_ours(current, credential, received, spent):
                 return current
             elif current.version == base.version:
                 self._pause(attempt)
@@ -186,16 +197,21 @@ class WriteBack:
             )
         )
 
-    def _still_ours(self, current: Versioned, credential: Credential, received: Received) -> bool:
+    def _still_ours(
+        self, current: Versioned, credential: Credential, received: Received, spent: frozenset[str]
+    ) -> bool:
         """Return whether the document still has to be written."""
         tokens = stored_tokens(current, credential.provider)
         if isinstance(tokens, Malformed):
             raise _no_longer_a_document(credential, current)
-        if digest_of(tokens.refresh_token) != received.parent:
-            return False  # written by our own lost write, or by a person
+        stored = digest_of(tokens.refresh_token)
         if received.rotated:
-            return True
-        return tokens.access_token != received.tokens.access_token
+            # Anything else was written by our own lost write, or by a person.
+            return stored == received.parent or stored in spent
+        if stored != received.parent or tokens.access_token == received.tokens.access_token:
+            return False
+        # A provider that keeps the refresh token: another replica may have brought a newer access token meanwhile.
+        return tokens.issued_at is None or tokens.issued_at <= received.sent_at
 
     @staticmethod
     def _older(current: Versioned, base: Versioned) -> bool:

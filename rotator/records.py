@@ -57,7 +57,7 @@ class Claim:
         place: Which escrow may hold its successor.
         tries: How often a holder claimed to send it; 2 at most, but for `replay: safe`.
         permitted: One more try is allowed by an operator's word, or because the last one never left.
-        reported: The doubt about it was audited.
+        reported: The doubt about it, or the death of its grant, was audited.
         error: For a rejected one, the provider's error code.
     """
 
@@ -258,8 +258,15 @@ def give_back(record: StateRecord, digest: str, rotation_id: str) -> StateRecord
     return take_out(record, digest)
 
 
-def take_out(record: StateRecord, digest: str) -> StateRecord:
-    """Remove a token's claim altogether: the provider keeps the token alive, or an operator clears a latch."""
+def take_out(record: StateRecord, digest: str, rotation_id: str | None = None) -> StateRecord:
+    """Remove a token's claim altogether: the provider keeps the token alive, or an operator clears a latch.
+
+    Args:
+        rotation_id: Only if the claim is this rotation's; None for an operator, whose word counts for any.
+    """
+    standing = record.claim_on(digest)
+    if standing is None or (rotation_id is not None and standing.rotation_id != rotation_id):
+        return record
     return replace(record, presented=tuple(one for one in record.presented if one.digest != digest))
 
 

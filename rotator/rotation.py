@@ -24,10 +24,12 @@ from rotator.records import Claim, ClaimRefused, claim, digest_of, on_claim, tak
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from rotator.cooldowns import Cooldowns
     from rotator.model import Credential, StoredTokens, TokenAnswer
     from rotator.observe import Observed, Observer
     from rotator.outcomes import Outcome
     from rotator.ports import Clock, Escrow, Ids, Seal, TokenEndpoint, Trail
+    from rotator.records import StateRecord
     from rotator.setbacks import Setbacks
     from rotator.settling import Settling
 
@@ -35,8 +37,16 @@ AFTER_THE_ANSWER_S = 30.0
 """How much longer than the request the lease lasts: escrow, write and settling, with a store that stumbles. A lease
 that ends earlier than its work does no harm, it only lets another replica look in vain."""
 
+GOOD_FOR_S = 2.0
+"""How long what was read may be acted on without reading again. The claim makes any age safe; a young reading keeps
+the provider's cooldown and a person's edit in view."""
+
 LOOK_AGAIN_S = 5.0
 """When a record changed under us, its writer is at work; a few seconds later the picture is clear."""
+
+
+class SlotMissed(LeaseLost):
+    """The slot in the provider's budget ended before the request could leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Rotation:
     observer: Observer
     settling: Settling
     setbacks: Setbacks
+    cooldowns: Cooldowns
     escrow: Escrow
     seal: Seal
     trail: Trail
@@ -53,8 +64,11 @@ class Rotation:
     clock: Clock
     ids: Ids
 
-    def run(self, observed: Observed) -> Outcome:
+    def run(self, observed: Observed, *, leave_by: datetime | None = None) -> Outcome:
         """Do what the decision about an observed credential asks for. Raises nothing of ours: failures are outcomes.
+
+        Args:
+            leave_by: The end of the slot in the provider's budget; a request that cannot leave by then does not.
 
         Raises:
             BaseException: Only what is no `RotatorError`: a defect, or the end of the process.
@@ -66,9 +80,11 @@ class Rotation:
                 case policy.Recover():
                     return self._recover(observed, decision)
                 case policy.Due():
-                    return self._refresh(observed, decision)
+                    return self._refresh(observed, decision, leave_by)
                 case policy.InDoubt():
                     self._report_doubt(observed, decision)
+                case policy.Latched():
+                    self._report_death(observed, decision)
         except LeaseHeld as held:
             return outcomes.Deferred(name, "held", held.expires_at)
         except ClaimRefused:
@@ -106,16 +122,22 @@ class Rotation:
 
     # ------------------------------------------------------------------------------------------------ refresh
 
-    def _refresh(self, observed: Observed, due: policy.Due) -> Outcome:
+    def _refresh(self, observed: Observed, due: policy.Due, leave_by: datetime | None) -> Outcome:
         credential = observed.situation.credential
+        if leave_by and self.clock.now() > leave_by:
+            return outcomes.Deferred(credential.name, "slot_missed", self.clock.now())
         request = self._request(credential, observed, due.tokens)
         attempt = self._attempt(observed, digest=digest_of(due.tokens.refresh_token), rotation_id=self.ids.new_id())
         if not self.escrow.shared:
             # A shared escrow is proven by the claim, which is written to the same place.
             self.escrow.prove_writable()
         attempt = self._claim(attempt, due)
+        if due.again and self._successor_appeared(attempt):
+            return self.setbacks.never_sent(attempt, LeaseLost(f"{credential.name}: its successor has appeared"))
         try:
-            answer, attempt = self._exchange(attempt, due, request)
+            answer, attempt = self._exchange(attempt, due, request, leave_by)
+        except SlotMissed as missed:
+            return self.setbacks.never_sent(attempt, missed, at_once=True)
         except (AuditUnavailable, LeaseLost) as error:
             return self.setbacks.never_sent(attempt, error)
         if isinstance(answer, Refreshed):
@@ -163,11 +185,16 @@ class Rotation:
             holder=situation.holder,
             place=situation.place,
         )
-        record = attempt.observed.ledger.change(
-            lambda record: claim(
-                record, new, again=due.again, any_tries=provider.replay.kind == "safe", lease=lease_until
-            )
-        )
+        seen = attempt.observed.ledger.record
+
+        def claimed(record: StateRecord) -> StateRecord:
+            wanted = claim(record, new, again=due.again, any_tries=provider.replay.kind == "safe", lease=lease_until)
+            if due.again and record not in (wanted, seen):
+                # Whoever wrote the record since may just have kept, or written back, the successor.
+                raise ClaimRefused
+            return wanted
+
+        record = attempt.observed.ledger.change(claimed)
         if record.lease is None:
             raise AssertionError("a claim takes the lease")
         standing = record.claim_on(attempt.digest)
@@ -178,10 +205,18 @@ class Rotation:
             tries=standing.tries if standing else 1,
         )
 
-    def _exchange(self, attempt: Attempt, due: policy.Due, request: RefreshRequest) -> tuple[TokenAnswer, Attempt]:
+    def _successor_appeared(self, attempt: Attempt) -> bool:
+        """Look into the escrow once more, now that nobody else can take the doubt over."""
+        waiting = self.escrow.waiting(attempt.observed.ledger.record)
+        return any(entry.parent == attempt.digest and entry.kind == "tokens" for entry in waiting)
+
+    def _exchange(
+        self, attempt: Attempt, due: policy.Due, request: RefreshRequest, leave_by: datetime | None
+    ) -> tuple[TokenAnswer, Attempt]:
         """Audit, then send, once.
 
         Raises:
+            SlotMissed: Nothing was sent.
             AuditUnavailable: Nothing was sent.
             LeaseLost: Nothing was sent.
         """
@@ -200,11 +235,26 @@ class Rotation:
         left_s = (attempt.lease_until - now).total_seconds() - policy.CLOCK_SKEW_S
         if left_s < credential.provider.timeout_s:
             raise LeaseLost(f"{credential.name}: the lease would end before the answer", hint="it is tried again")
+        if now - attempt.observed.at > timedelta(seconds=GOOD_FOR_S):
+            # Something was slow since the provider's record was read: another replica may have been told to wait.
+            cooldown = self.cooldowns.record(attempt.observed.provider_key).cooldown_until
+            if cooldown and cooldown > self.clock.now():
+                raise LeaseLost(f"{credential.name}: the provider asks to wait until {cooldown.isoformat()}")
+        if leave_by and now > leave_by:
+            raise SlotMissed(f"{credential.name}: its slot in the provider's budget is over")
         attempt = replace(attempt, started_at=now, monotonic_s=begun_s)
         timeout_s = credential.provider.timeout_s
         return self.endpoint.refresh(request, deadline_s=timeout_s, begun_s=begun_s), attempt
 
-    # -------------------------------------------------------------------------------------------------- doubt
+    # -------------------------------------------------------------------------------------------- reports
+
+    def _report_death(self, observed: Observed, decision: policy.Latched) -> None:
+        """Audit a dead grant that nobody has reported: its holder crashed, or could not audit."""
+        claim_ = decision.claim
+        if claim_.reported:
+            return
+        attempt = self._attempt(observed, digest=claim_.digest, rotation_id=claim_.rotation_id)
+        self.setbacks.report_death(attempt, claim_.error or "rejected")
 
     def _report_doubt(self, observed: Observed, decision: policy.InDoubt) -> None:
         """Audit a doubt that a dead holder left behind, once among all replicas."""

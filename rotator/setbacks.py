@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, assert_never
 from rotator import outcomes, policy
 from rotator.documents import stored_tokens
 from rotator.errors import RotatorError, StoreError
-from rotator.ledger import change_provider
 from rotator.model import InDoubt, Malformed, Misconfigured, RateLimited, Rejected, Setback, Unavailable
 from rotator.received import sealed_reply
 from rotator.records import Hold, SealedEntry, digest_of, give_back, mark, on_claim, release
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rotator.attempt import Attempt, Teller
+    from rotator.cooldowns import Cooldowns
     from rotator.outcomes import Outcome
-    from rotator.ports import Clock, Escrow, Seal, SecretStore, StateStore
-    from rotator.records import ProviderRecord
+    from rotator.ports import Clock, Escrow, Seal, SecretStore
     from rotator.retrying import Retrier
 
 PAUSE_S = 60.0
@@ -39,29 +39,27 @@ class Setbacks:
     """
 
     stores: Mapping[str, SecretStore]
-    state: StateStore
     escrow: Escrow
     seal: Seal
     teller: Teller
+    cooldowns: Cooldowns
     retrier: Retrier
     clock: Clock
     pause_s: float = PAUSE_S
 
-    def never_sent(self, attempt: Attempt, error: RotatorError) -> Outcome:
+    def never_sent(self, attempt: Attempt, error: RotatorError, *, at_once: bool = False) -> Outcome:
         """Give the claim back: the request provably never left."""
-        retry_at = self.clock.now() + timedelta(seconds=self.pause_s)
+        retry_at = self.clock.now() + timedelta(seconds=0.0 if at_once else self.pause_s)
         self._give_back(attempt, None)
         self.teller.tell("rotation.deferred", attempt, reason="not_sent", error=error.message, retry_at=retry_at)
         return outcomes.of_error(attempt.credential.name, error, retry_at)
 
     def answered(self, attempt: Attempt, answer: Setback) -> Outcome:
-        """Do what an answer without tokens asks for; first of all, make a cooldown known to every replica.
-
-        Should the state fail at that, the claim stays open: then nobody sends, for nobody can claim either.
-        """
+        """Do what an answer without tokens asks for; first of all, make a cooldown known to every replica."""
         cooldown_s = answer.retry_after_s if isinstance(answer, RateLimited) else answer.cooldown_s
         if cooldown_s is not None:
-            self._cool_down(attempt, cooldown_s, _said(answer))
+            until = self.clock.now() + timedelta(seconds=cooldown_s)
+            self.cooldowns.note(attempt.observed.provider_key, until, _said(answer))
         match answer:
             case RateLimited():
                 return self._rate_limited(attempt, answer)
@@ -76,21 +74,12 @@ class Setbacks:
             case _:
                 assert_never(answer)
 
-    def _cool_down(self, attempt: Attempt, seconds: float, reason: str) -> None:
-        until = self.clock.now() + timedelta(seconds=seconds)
-
-        def cooled(record: ProviderRecord) -> ProviderRecord:
-            if record.cooldown_until and record.cooldown_until >= until:
-                return record
-            return replace(record, cooldown_until=until, reason=reason)
-
-        change_provider(self.state, attempt.observed.provider_key, self.retrier, cooled)
-
     def _rate_limited(self, attempt: Attempt, answer: RateLimited) -> Outcome:
         hold = self._hold(attempt, answer.retry_after_s, "rate_limited", answer.error)
         self._give_back(attempt, hold)
         self.teller.tell("rotation.deferred", attempt, reason="rate_limited", error=answer.error, retry_at=hold.until)
-        return outcomes.Deferred(attempt.credential.name, "rate_limited", hold.until, answer.error)
+        cooldown = self.clock.now() + timedelta(seconds=answer.retry_after_s)
+        return outcomes.Deferred(attempt.credential.name, "rate_limited", hold.until, answer.error, cooldown)
 
     def _unavailable(self, attempt: Attempt, answer: Unavailable) -> Outcome:
         hold = self._hold(attempt, answer.retry_after_s, "provider_unavailable", answer.error)
@@ -125,12 +114,13 @@ class Setbacks:
                 self.retrier.call(lambda: self.escrow.keep(sealed, ledger))
             except RotatorError as error:
                 warnings = f"; the reply could not be kept: {error.message}"
-        hold = self._hold(attempt, 0.0, "in_doubt", answer.cause)
-        at_once = attempt.credential.provider.replay.kind in {"window", "until_successor_used"}
+        # The replay rule itself says when to send again; only where it says "any time" a pause keeps the pace.
+        safe = attempt.credential.provider.replay.kind == "safe"
+        hold = self._hold(attempt, 0.0, "in_doubt", answer.cause) if safe else None
         try:
             ledger.change(
                 lambda record: release(
-                    replace(on_claim(record, attempt.digest, reported=True), hold=record.hold if at_once else hold),
+                    replace(on_claim(record, attempt.digest, reported=True), hold=hold or record.hold),
                     attempt.fence,
                 )
             )
@@ -148,28 +138,44 @@ class Setbacks:
 
     def _rejected(self, attempt: Attempt, answer: Rejected) -> Outcome:
         """Latch the token, unless store or escrow meanwhile hold a newer one: a race was lost then, not the grant."""
-        credential = attempt.credential
-        store = self.stores[credential.store]
-        try:
-            current = self.retrier.call(lambda: store.read(credential.secret))
-            tokens = stored_tokens(current, credential.provider)
-            newer = not isinstance(tokens, Malformed) and digest_of(tokens.refresh_token) != attempt.digest
-        except RotatorError:
-            newer = False  # the latch is keyed to this token alone: a newer one is not held back by it
-        attempt.observed.ledger.change(
+        newer = self._newer_stored(attempt)
+        record = attempt.observed.ledger.change(
             lambda record: release(
                 replace(mark(record, attempt.digest, "rejected", error=answer.error), hold=None), attempt.fence
             )
         )
-        newer = newer or self._successor_waits(attempt)
-        if newer:
+        if newer or self._successor_waits(attempt):
             self.teller.tell("rotation.deferred", attempt, reason="superseded", error=answer.error)
-            return outcomes.Deferred(credential.name, "superseded", self.clock.now(), "a newer token is there")
+            now = self.clock.now()
+            return outcomes.Deferred(attempt.credential.name, "superseded", now, "a newer token is there")
         error = f"{answer.error}: {answer.description}" if answer.description else answer.error
         self.teller.tell("rotation.failed", attempt, reason="rejected", error=error)
-        self.teller.tell("credential.reauthorization_required", attempt, reason="rejected", error=error)
+        claim = record.claim_on(attempt.digest)
+        if claim is not None and not claim.reported:
+            self.report_death(attempt, error)
         problem = f"the provider rejected the refresh token ({error})"
-        return outcomes.Failed(credential.name, "latched", problem, attempt.login_again)
+        return outcomes.Failed(attempt.credential.name, "latched", problem, attempt.login_again)
+
+    def report_death(self, attempt: Attempt, error: str) -> None:
+        """Audit a dead grant and note that it was; what cannot be noted or audited now is reported by a later pass."""
+        warnings = self.teller.tell("credential.reauthorization_required", attempt, reason="rejected", error=error)
+        if warnings:
+            return
+        with contextlib.suppress(StoreError):
+            attempt.observed.ledger.change(lambda record: on_claim(record, attempt.digest, reported=True))
+
+    def _newer_stored(self, attempt: Attempt) -> bool:
+        """Return whether the store shows a token that was never presented: somebody logged in meanwhile."""
+        credential = attempt.credential
+        store = self.stores[credential.store]
+        try:
+            current = self.retrier.call(lambda: store.read(credential.secret))
+        except RotatorError:
+            return False  # the latch is keyed to this token alone: a newer one is not held back by it
+        tokens = stored_tokens(current, credential.provider)
+        if isinstance(tokens, Malformed):
+            return False
+        return attempt.observed.ledger.record.claim_on(digest_of(tokens.refresh_token)) is None
 
     def _successor_waits(self, attempt: Attempt) -> bool:
         """Return whether a holder that was held up has kept the answer to the first presentation."""

@@ -27,7 +27,7 @@ from rotator.records import (
     with_done,
 )
 from rotator.schedule import timing
-from rotator.setbacks import LONGEST_PAUSE_S, PAUSE_S
+from rotator.setbacks import PAUSE_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,9 +48,13 @@ UNPUBLISHED_PAUSE_S = 3600.0
 """A token set whose access token must not be published is a defect that a person has to see to; an hourly retry
 notices when the provider has mended it."""
 
-IN_MEMORY_TRIES = 8
-"""How often a token set that is nowhere durable is offered to escrow and store, in turn, before it is given up:
-with the retries of each, several minutes."""
+IN_MEMORY_TRIES = 40
+"""How often a token set that is nowhere durable is offered to escrow and store, in turn, before it is given up: with
+the retries of each, at least a quarter of an hour. The lease is renewed meanwhile."""
+
+LONGEST_SLEEP_S = 10.0
+RENEW_AHEAD_S = 15.0
+"""The lease is renewed when less than this is left of it: longer than a sleep of the loop above."""
 
 WARN_AGAIN_S = 86_400.0
 WARN_SHARE = 0.25
@@ -81,13 +85,13 @@ class Settling:
         presented the token again, as the provider's replay rule allows. The later answer is then the one that counts,
         so the overtaken holder keeps its own in escrow where nothing newer is, and writes nothing.
         """
-        if self.clock.now() >= attempt.lease_until:
-            taken = self._take_up_again(attempt)
-            if taken is None:
-                return self._overtaken(attempt, received)
-            attempt = taken
         error: RotatorError | None = None
         for tries in range(IN_MEMORY_TRIES):
+            if self.clock.now() >= attempt.lease_until - timedelta(seconds=RENEW_AHEAD_S):
+                taken = self._take_up_again(attempt)
+                if taken is None:
+                    return self._overtaken(attempt, received)
+                attempt = taken
             try:
                 self._keep(attempt, received)
             except RotatorError as failure:
@@ -99,7 +103,7 @@ class Settling:
                 return self._into_the_store(attempt, received, (*warnings, f"not in escrow: {error.message}"))
             except StoreError as failure:
                 error = failure
-            self.clock.sleep(min(LONGEST_PAUSE_S, 2.0**tries))
+            self.clock.sleep(min(LONGEST_SLEEP_S, 2.0**tries))
         problem = f"new tokens arrived and could be kept neither in escrow nor in the store: {error}"
         self.teller.tell("rotation.failed", attempt, reason="lost", error=problem)
         return outcomes.Failed(attempt.credential.name, "lost", problem, attempt.login_again)
@@ -185,7 +189,8 @@ class Settling:
         """
         credential = attempt.credential
         stored = attempt.observed.situation.stored
-        written = self.write_back.run(self.stores[credential.store], credential, stored, received)
+        spent = frozenset(claim.digest for claim in attempt.observed.ledger.record.presented) - {received.parent}
+        written = self.write_back.run(self.stores[credential.store], credential, stored, received, spent)
         return self._settle(attempt, received, written, warnings, swapped=True)
 
     def _settle(
@@ -214,16 +219,24 @@ class Settling:
         expires_at = None if isinstance(tokens, Malformed) else tokens.expires_at
         others = [waiting.entry.parent for waiting in situation.waiting] if swapped else []
         parents = frozenset({received.parent, *others})
+        at_once = attempt.sends_nothing and self._due_at_once(attempt, tokens, now)
         superseded = isinstance(tokens, Malformed) or digest_of(tokens.refresh_token) != received.successor
         done = Done(attempt.rotation_id, now, situation.stored.version, written.version, expires_at)
-        hold = self._hold_after(attempt, received, tokens, now)
+        hold = None if at_once else self._hold_after(attempt, received, tokens, now)
         grant, expiring_at = (None, None) if superseded else self._grant(attempt, received, now)
 
         def settled(record: StateRecord) -> StateRecord:
-            rotated = received.rotated
-            record = mark(record, received.parent, "settled") if rotated else take_out(record, received.parent)
+            standing = record.claim_on(received.parent)
+            ours = standing is not None and standing.rotation_id == attempt.rotation_id
+            if received.rotated:
+                record = mark(record, received.parent, "settled")
+            else:
+                record = take_out(record, received.parent, attempt.rotation_id)
             record = with_done(release(record, attempt.fence), done)
-            return self.escrow.without(replace(record, hold=hold, grant=grant), parents)
+            if ours and (standing is None or standing.outcome == "open"):
+                # A holder that comes late must not undo what a later one noted.
+                record = replace(record, hold=hold, grant=grant)
+            return self.escrow.without(record, parents)
 
         try:
             attempt.observed.ledger.change(settled)
@@ -239,6 +252,8 @@ class Settling:
             warnings += self.teller.tell("refresh_token.expiring", attempt, expires_at=expiring_at)
         if superseded:
             return outcomes.Deferred(credential.name, "superseded", now, "a person put another token set meanwhile")
+        if at_once:
+            return outcomes.Deferred(credential.name, "recovered", now, "written back, and due again at once")
         if received.tokens.extra_problem:
             problem = f"the new access token is not published: {received.tokens.extra_problem}"
             return outcomes.Failed(
@@ -247,7 +262,15 @@ class Settling:
         next_at = None if isinstance(tokens, Malformed) else timing(credential, tokens).due_at
         if hold and (next_at is None or hold.until > next_at):
             next_at = hold.until
-        return outcomes.Rotated(credential.name, expires_at, written.version, next_at, warnings)
+        return outcomes.Rotated(credential.name, expires_at, written.version, next_at, received.successor, warnings)
+
+    @staticmethod
+    def _due_at_once(attempt: Attempt, tokens: StoredTokens | Malformed, now: datetime) -> bool:
+        """Return whether what was recovered from escrow is old enough to be refreshed right away."""
+        if isinstance(tokens, Malformed):
+            return False
+        due_at = timing(attempt.credential, tokens).due_at
+        return due_at is not None and due_at <= now
 
     def _hold_after(
         self, attempt: Attempt, received: Received, tokens: StoredTokens | Malformed, now: datetime

@@ -19,6 +19,7 @@ from rotator.budget import Budget
 from rotator.clocks import SystemClock, SystemIds, SystemRandom, this_actor
 from rotator.config import model as configured
 from rotator.config.resolve import resolve
+from rotator.cooldowns import Cooldowns
 from rotator.errors import ConfigError, Problem
 from rotator.observe import Observer
 from rotator.passes import Passes
@@ -114,13 +115,14 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
     seal = AesSeal(adapters.seal_key(state))
     trail = AuditTrail([_sink(entry) for entry in settings.audit], clock, ids, actor)
     endpoint = _endpoint(clock, ids)
-    observer = Observer(stores, state, escrow, seal, clock, retrier, actor)
+    cooldowns = Cooldowns(state, retrier)
+    observer = Observer(stores, state, escrow, seal, cooldowns, clock, retrier, actor)
     teller = Teller(trail, clock)
     write_back = WriteBack(clock, randomness, retrier)
     pause_s = surroundings.pause_s
     settling = Settling(stores, escrow, seal, trail, teller, write_back, retrier, clock, pause_s)
-    setbacks = Setbacks(stores, state, escrow, seal, teller, retrier, clock, pause_s)
-    rotation = Rotation(observer, settling, setbacks, escrow, seal, trail, endpoint, clock, ids)
+    setbacks = Setbacks(stores, escrow, seal, teller, cooldowns, retrier, clock, pause_s)
+    rotation = Rotation(observer, settling, setbacks, cooldowns, escrow, seal, trail, endpoint, clock, ids)
     budget = Budget(state, retrier, clock)
     passes = Passes(observer, rotation, budget, clock, settings.workers)
     return App(

@@ -148,13 +148,18 @@ def once(context: Context, horizon: float, names: tuple[str, ...], force: bool, 
             for outcome in results:
                 tell(outcome)
         else:
-            until = app.passes.until_in(horizon) if horizon else None
             results = app.passes.run(
-                credentials, horizon_s=horizon, force=force, stop=interruption.stop, until=until, tell=tell
+                credentials,
+                horizon_s=horizon,
+                force=force,
+                stop=interruption.stop,
+                until=app.passes.until_in(horizon) if horizon else None,
+                among=app.credentials,
+                tell=tell,
             )
     if as_json:
         say(shown.pass_json(results))
-    return Exit.INTERRUPTED if interruption.stop.is_set() else exit_code(results)
+    return Exit.INTERRUPTED if interruption.stop.wanted else exit_code(results)
 
 
 def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> list[Outcome]:

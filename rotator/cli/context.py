@@ -10,14 +10,13 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
-from rotator.clocks import new_event
+from rotator.bell import Stop
 from rotator.config.load import load_config
 from rotator.errors import ConfigError, Problem, Refused, RotatorError
 from rotator.logs import configure_logging
 from rotator.wiring import App, Surroundings, build
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterable, Mapping
 
     from rotator.config.model import Settings
@@ -123,21 +122,18 @@ def explain_error(error: RotatorError) -> tuple[str, Exit]:
 
 
 class Interruption:
-    """SIGINT and SIGTERM set an event instead of tearing the process out of a rotation."""
+    """SIGINT and SIGTERM make a wish to stop instead of tearing the process out of a rotation."""
 
     def __init__(self) -> None:
-        self.stop: threading.Event = new_event()
+        self.stop = Stop()
 
     def __enter__(self) -> Interruption:  # noqa: PYI034 - final by use
-        self._before = {number: signal.signal(number, self._set) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self.stop.want) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-    def _set(self, *_: object) -> None:
-        self.stop.set()
 
 
 def say(text: str) -> None:

@@ -103,9 +103,19 @@ class FileEscrow:
         name = _name(entry.identity, entry.parent)
         with _mapped(f"escrow folder {self._folder}: the new tokens of {entry.credential} were not kept"):
             self._make_folder()
+            if entry.kind == "reply" and self._holds_tokens(self._folder / name):
+                return
             with self._temporary(name, json.dumps(fields).encode()) as temporary:
                 temporary.replace(self._folder / name)
             _flush_folder(self._folder)
+
+    @staticmethod
+    def _holds_tokens(path: Path) -> bool:
+        try:
+            before = _read(path)
+        except EscrowCorrupt:
+            return True  # whatever it is, it stays
+        return before is not None and before.kind == "tokens"
 
     def without(self, record: StateRecord, parents: frozenset[str]) -> StateRecord:  # noqa: ARG002 - the port: nothing of ours is in the record
         """Return the record as it is."""

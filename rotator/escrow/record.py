@@ -45,6 +45,10 @@ class RecordEscrow:
 
         def with_entry(record: StateRecord) -> StateRecord:
             others = tuple(one for one in record.escrow if one.parent != entry.parent)
+            if entry.kind == "reply" and any(
+                one.parent == entry.parent and one.kind == "tokens" for one in record.escrow
+            ):
+                return record
             return replace(record, escrow=(*others, entry))
 
         with _mapped(f"{entry.credential}: the new tokens were not kept in the state record"):

@@ -72,6 +72,16 @@ class EscrowContract:
         assert harness.escrow.place
         assert (reopened.place, reopened.shared) == (harness.escrow.place, harness.escrow.shared)
 
+    def test_a_reply_does_not_replace_tokens(self, harness: EscrowHarness) -> None:
+        """What could not be read is kept only where nothing better is; tokens replace a reply."""
+        writer = harness.writer(_ONE)
+        tokens = _entry(_ONE, "p1")
+        reply = replace(tokens, kind="reply", sealed="less")
+        harness.escrow.keep(reply, writer)
+        harness.escrow.keep(tokens, writer)
+        harness.escrow.keep(reply, writer)
+        assert harness.escrow.waiting(writer.record) == (tokens,)
+
     def test_keeping_again_replaces(self, harness: EscrowHarness) -> None:
         """An entry with the same identity and parent takes the place of the first."""
         _kept(harness, _ONE, "p1")

@@ -297,7 +297,9 @@ class MemoryEscrow:
     def keep(self, entry: SealedEntry, writer: RecordWriter) -> None:  # noqa: ARG002 - the port: not every escrow needs the record
         """See `Escrow.keep`."""
         with self._lock:
-            self._entries[entry.identity, entry.parent] = entry
+            before = self._entries.get((entry.identity, entry.parent))
+            if before is None or before.kind == "reply" or entry.kind == "tokens":
+                self._entries[entry.identity, entry.parent] = entry
 
     def without(self, record: StateRecord, parents: frozenset[str]) -> StateRecord:  # noqa: ARG002 - the port: nothing of ours is in the record
         """See `Escrow.without`: the record as it is."""

@@ -283,8 +283,12 @@ def stage(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 
 @pytest.fixture
-def real_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Stage]:
+def real_stage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
     """A stage in real time, for processes."""
+    monkeypatch.setenv("CLIENT_SECRET", DEFAULT_CLIENT_SECRET)
+    monkeypatch.chdir(tmp_path)
     with SandboxServer([auth0_face(lifetime_s=3600), dailypay_face(lifetime_s=3600)]) as server:
         made = Stage(tmp_path, server, SystemClock(), capsys)
         try:

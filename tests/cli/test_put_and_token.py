@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_put_reads_the_pipe_of_a_process(real_stage: Stage) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "rotator", "-c", str(real_stage.save()), "put", "alpha"],
         input=json.dumps(answer),
-        env={"PATH": "/usr/bin:/bin", **real_stage.env},
+        env={**os.environ, **real_stage.env},
         capture_output=True,
         text=True,
         timeout=60,

@@ -89,6 +89,7 @@ def test_foreign_text_is_masked_cut_and_printable() -> None:
     """Given secrets are masked before anything is cut, control characters become spaces."""
     assert without(f"bad {TEXT}\r\n\x1b[31m", (Secret(TEXT), None, Secret(""))) == "bad ***   [31m"
     assert without("x" * 900, ()) == "x" * 500
+    assert without("tail of abcdef", (Secret("abc"), Secret("abcdef"))) == "tail of ***"
     cut = without("x" * 495 + TEXT, (Secret(TEXT),), limit=500)
     assert cut == "x" * 495 + "***"
 

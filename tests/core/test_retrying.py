@@ -89,16 +89,29 @@ def test_giving_up_raises_the_last_failure() -> None:
     assert len(raised) == 3
 
 
-def test_a_failure_of_another_kind_ends_the_retries() -> None:
-    """A repetition that is refused is not repeated again."""
-    errors = iter([StoreUnavailable("busy"), StoreDenied("no"), StoreUnavailable("busy")])
+@pytest.mark.parametrize(
+    "second", [StoreDenied("no"), StoreWriteInDoubt("perhaps"), VersionConflict("there", expected=1)]
+)
+def test_a_failure_of_another_kind_ends_the_retries(second: RotatorError) -> None:
+    """A repetition that is refused, or is itself in doubt, is not repeated again."""
+    errors = iter([StoreUnavailable("busy"), second, StoreUnavailable("busy")])
 
     def function() -> str:
         raise next(errors)
 
-    with pytest.raises(StoreDenied):
+    with pytest.raises(type(second)):
         Retrier(VirtualClock(), SeededRandomness()).call(function)
     assert len(list(errors)) == 1
+
+
+def test_one_attempt_is_one_call() -> None:
+    """Without repetitions there is no wait."""
+    clock = VirtualClock()
+    function, calls = failing(1, lambda: StoreUnavailable("busy"))
+    with pytest.raises(StoreUnavailable):
+        Retrier(clock, SeededRandomness(), attempts=1).call(function)
+    assert len(calls) == 1
+    assert clock.monotonic_s() == 0
 
 
 def test_the_waits_double_up_to_a_bound_and_are_slept_on_the_injected_clock() -> None:

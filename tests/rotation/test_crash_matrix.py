@@ -69,7 +69,8 @@ def test_a_rotation_makes_few_calls() -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_crash_anywhere_spends_no_token_twice_and_loses_none_that_arrived(path: str, escrow: str, when: When) -> None:
     """Promises 1 and 2: whatever call the crash hits, the next replica sends nothing that was sent, and what arrived
-    and was kept ends in the store."""
+    and was kept ends in the store.
+    """
     count = len(calls_of_a_rotation(worlds(shared=SHARED[escrow])))
     for at in range(count):
         world = worlds(shared=SHARED[escrow])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rotator.attempt import Teller
 from rotator.audit.trail import AuditTrail
 from rotator.budget import Budget
+from rotator.cooldowns import Cooldowns
 from rotator.model import Actor, Credential, Provider
 from rotator.observe import Observer
 from rotator.received import WriteBack
@@ -106,15 +107,17 @@ class World:
         randomness = SeededRandomness(self.replicas)
         retrier = Retrier(self.clock, randomness)
         trail = AuditTrail([audit or self.audit], self.clock, SequentialIds(1000 + self.replicas), actor)
-        observer = Observer(stores, state, escrow, self.seal, self.clock, retrier, actor)
+        cooldowns = Cooldowns(state, retrier)
+        observer = Observer(stores, state, escrow, self.seal, cooldowns, self.clock, retrier, actor)
         teller = Teller(trail, self.clock)
         write_back = WriteBack(self.clock, randomness, retrier)
         settling = Settling(stores, escrow, self.seal, trail, teller, write_back, retrier, self.clock)
-        setbacks = Setbacks(stores, state, escrow, self.seal, teller, retrier, self.clock)
+        setbacks = Setbacks(stores, escrow, self.seal, teller, cooldowns, retrier, self.clock)
         rotation = Rotation(
             observer,
             settling,
             setbacks,
+            cooldowns,
             escrow,
             self.seal,
             trail,

@@ -11,7 +11,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Final
 
-from rotator.clocks import new_event
+from rotator.clocks import SystemClock
 from rotator.testing.sandbox.server import SandboxServer
 from rotator.testing.sandbox.settings import auth0_face, dailypay_face
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         sys.stdout.write(json.dumps({"url": server.url, "faces": faces}) + "\n")
         sys.stdout.flush()
-        new_event().wait(options.seconds)
+        SystemClock().sleep(options.seconds)
     return 0
 
 

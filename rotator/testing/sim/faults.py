@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import random
@@ -42,7 +42,7 @@ APPLICABLE: dict[str, tuple[Kind, ...]] = {
 
 
 WEIGHT = {"store.read": 0.3, "state.read": 0.3, "escrow.read": 0.3, "provider.refresh": 6.0}
-"""How much likelier than at a write a fault is: most calls of a world are reads, most trouble begins at the exchange."""
+"""How much likelier than at a write a fault is: most calls are reads, most trouble begins at the exchange."""
 
 
 @dataclass(slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import random  # noqa: TID251 - seeded
+import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from rotator import outcomes
 from rotator.attempt import Teller
 from rotator.audit.trail import AuditTrail
+from rotator.cooldowns import Cooldowns
 from rotator.errors import RotatorError
 from rotator.escrow.record import RecordEscrow
 from rotator.ledger import secret_key
@@ -183,9 +184,9 @@ class World:
                 if mode:
                     after_s = self.chance.choice((1.0, 60.0, 900.0)) if process.crashed else 0.0
                     self._start(host, mode.split("#")[0], after_s)
-        if not self.faults.injected and not self.scenario.outages and not self.scenario.reseeds:
-            if float(self.document()["expires_at"]) <= self.scheduler.now_s + self.start_s:
-                raise Violation("promise 9: a token expired although nothing went wrong")
+        untouched = not (self.faults.injected or self.scenario.outages or self.scenario.reseeds)
+        if untouched and float(self.document()["expires_at"]) <= self.scheduler.now_s + self.start_s:
+            raise Violation("promise 9: a token expired although nothing went wrong")
 
     def _start(self, host: str, mode: str, delay_s: float) -> None:
         self.instances += 1
@@ -249,13 +250,14 @@ class World:
         escrow: Any = RecordEscrow(state) if self.scenario.escrow == "state" else SimEscrow(self, process, host)
         trail = AuditTrail([SimAudit(self, process)], clock, SequentialIds(1000 + self.instances), actor)
         teller = Teller(trail, clock)
-        observer = Observer(stores, state, escrow, SEAL, clock, retrier, actor)
+        cooldowns = Cooldowns(state, retrier)
+        observer = Observer(stores, state, escrow, SEAL, cooldowns, clock, retrier, actor)
         write_back = WriteBack(clock, randomness, retrier)
         settling = Settling(stores, escrow, SEAL, trail, teller, write_back, retrier, clock)
-        setbacks = Setbacks(stores, state, escrow, SEAL, teller, retrier, clock)
+        setbacks = Setbacks(stores, escrow, SEAL, teller, cooldowns, retrier, clock)
         ids = SequentialIds(self.instances)
         endpoint = SimEndpoint(self, process)
-        return observer, Rotation(observer, settling, setbacks, escrow, SEAL, trail, endpoint, clock, ids)
+        return observer, Rotation(observer, settling, setbacks, cooldowns, escrow, SEAL, trail, endpoint, clock, ids)
 
     # -------------------------------------------------------------------------------------- what is there
 

@@ -1,0 +1,62 @@
+"""The pauses that providers ask for: kept in the state for every replica, and in memory should the state not answer."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from rotator.errors import StoreError
+from rotator.ledger import change_provider, read_provider
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rotator.ports import StateStore
+    from rotator.records import ProviderRecord
+    from rotator.retrying import Retrier
+
+
+@dataclass(frozen=True, slots=True)
+class Cooldowns:
+    """Notes and reads cooldowns per provider and client. Thread-safe.
+
+    A cooldown that could not be written is remembered here and written with the next look at that provider: a state
+    that fails for seconds must not let this process send into a pause of an hour.
+    """
+
+    state: StateStore
+    retrier: Retrier
+    _unwritten: dict[str, tuple[datetime, str]] = field(default_factory=dict)
+
+    def note(self, key: str, until: datetime, reason: str) -> None:
+        """Make a cooldown known, to every replica if the state answers. Never shortens one."""
+        self._unwritten[key] = (until, reason)
+        with contextlib.suppress(StoreError):
+            self._write(key)
+
+    def record(self, key: str) -> ProviderRecord:
+        """Return what is known of a provider and client: one read of the state.
+
+        Raises:
+            StoreError: The state cannot be read.
+        """
+        if key in self._unwritten:
+            with contextlib.suppress(StoreError):
+                return self._write(key)
+        record, _ = read_provider(self.state, key, self.retrier)
+        pending = self._unwritten.get(key)
+        return _cooled(record, *pending) if pending else record
+
+    def _write(self, key: str) -> ProviderRecord:
+        until, reason = self._unwritten[key]
+        written = change_provider(self.state, key, self.retrier, lambda record: _cooled(record, until, reason))
+        if self._unwritten.get(key) == (until, reason):
+            self._unwritten.pop(key, None)
+        return written
+
+
+def _cooled(record: ProviderRecord, until: datetime, reason: str) -> ProviderRecord:
+    if record.cooldown_until and record.cooldown_until >= until:
+        return record
+    return replace(record, cooldown_until=until, reason=reason)

@@ -1,0 +1,301 @@
+"""The daemon's loop, in a thread: what it notices by itself, and what does not kill it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rotator import outcomes
+from rotator.daemon import FOREVER_S, Daemon
+from rotator.errors import ConfigError, Problem, StoreUnavailable
+from rotator.model import RateLimit
+from rotator.testing.memory import EPOCH, VirtualClock
+from rotator.testing.sandbox import DEFAULT_CLIENT_ID
+from tests.app.stage import WAIT_S, Stage, poll
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rotator.outcomes import Outcome
+    from rotator.wiring import App
+
+
+@dataclass
+class Running:
+    """A daemon in a thread, and what it told."""
+
+    daemon: Daemon
+    told: list[Outcome] = field(default_factory=list)
+    notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def noted(self, text: str) -> list[dict[str, Any]]:
+        return [facts for note, facts in self.notes if note == text]
+
+    def of(self, name: str) -> list[Outcome]:
+        return [outcome for outcome in self.told if outcome.name == name]
+
+    def rotated(self, name: str) -> int:
+        return sum(isinstance(outcome, outcomes.Rotated) for outcome in self.of(name))
+
+
+@contextmanager
+def running(
+    stage: Stage, app: App | None = None, *, check_s: float = 0.2, reload: Callable[[], App] | None = None
+) -> Iterator[Running]:
+    """Run the daemon for the length of the block; at its end it has ended cleanly."""
+    app = app or stage.app("daemon", pause_s=0.3)
+    made: Running
+
+    def tell(outcome: Outcome) -> None:
+        made.told.append(outcome)
+
+    def note(text: str, **facts: Any) -> None:
+        made.notes.append((text, facts))
+
+    daemon = Daemon(app, reload or (lambda: stage.app("daemon", pause_s=0.3)), tell, note, change_check_s=check_s)
+    made = Running(daemon)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            daemon.run()
+        except BaseException as error:  # noqa: BLE001 - shown by the test's thread
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        poll(lambda: made.noted("running") or failures, "the start")
+        yield made
+    finally:
+        daemon.stop()
+        thread.join(WAIT_S)
+    assert failures == []
+    assert not thread.is_alive()
+
+
+def expiring(stage: Stage, name: str = "alpha", *, in_s: int = 10) -> None:
+    now = int(stage.clock.now().timestamp())
+    stage.write(name, issued_at=now - 3600, expires_at=now + in_s)
+
+
+def test_what_a_person_puts_is_noticed_without_a_restart(real_stage: Stage) -> None:
+    """A dead grant is left alone until a person puts a new token set, which the daemon notices and keeps fresh."""
+    stage = real_stage
+    stage.ready()
+    expiring(stage)
+    stage.face().revoke(1)
+    with running(stage) as daemon:
+        poll(lambda: daemon.of("alpha"), "the dead grant told")
+        assert isinstance(daemon.of("alpha")[0], outcomes.Failed)
+        now = int(stage.clock.now().timestamp())
+        stage.write(**stage.face().login(DEFAULT_CLIENT_ID), issued_at=now - 3600, expires_at=now + 10)
+        poll(lambda: daemon.rotated("alpha"), "a rotation of what was put")
+
+    assert stage.is_live()
+    assert {"credentials": ["alpha"]} in daemon.noted("changed in the store")
+    assert stage.face().report.requests == 2
+
+
+def test_a_secret_that_comes_later_is_noticed(real_stage: Stage) -> None:
+    """A credential whose secret does not exist at the start is rotated once somebody seeds it."""
+    stage = real_stage
+    stage.ready("alpha")
+    stage.credential("beta")
+    with running(stage) as daemon:
+        poll(lambda: daemon.of("beta"), "the missing secret told")
+        stage.seed("beta")
+        expiring(stage, "beta")
+        poll(lambda: daemon.rotated("beta"), "its first rotation")
+
+    assert stage.is_live("beta")
+
+
+def test_a_store_that_is_away_for_a_while_does_not_kill_the_loop(
+    real_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store is away the failures are told; once it is back the daemon goes on by itself."""
+    stage = real_stage
+    stage.ready()
+    app = stage.app("daemon", pause_s=0.3)
+    store: Any = app.stores["main"]
+
+    def away(*_: object) -> Any:
+        raise StoreUnavailable("store main: no answer")
+
+    monkeypatch.setattr("rotator.retrying.FIRST_WAIT_S", 0.01)
+    store.read = store.versions = away
+    with running(stage, app) as daemon:
+        poll(lambda: daemon.of("alpha"), "the failure told")
+        poll(lambda: daemon.noted("change check failed"), "the failed listing noted")
+        expiring(stage)
+        del store.read, store.versions
+        poll(lambda: daemon.rotated("alpha"), "a rotation")
+
+    first = daemon.of("alpha")[0]
+    assert isinstance(first, outcomes.Deferred)
+    assert first.reason == "store_unavailable"
+    assert daemon.noted("change check failed")[0]["store"] == "main"
+    assert stage.is_live()
+
+
+def test_a_provider_that_is_down_is_tried_again(real_stage: Stage) -> None:
+    """After a 503 the daemon waits as told and then rotates, without anybody's help."""
+    stage = real_stage
+    stage.ready()
+    expiring(stage)
+    stage.face().fault("unavailable", wait_s=1)
+    with running(stage) as daemon:
+        poll(lambda: daemon.rotated("alpha"), "a rotation")
+
+    assert isinstance(daemon.of("alpha")[0], outcomes.Deferred)
+    assert stage.face().report.sent_too_early == 0
+
+
+def test_two_documents_with_one_grant_are_refused_by_the_daemon(real_stage: Stage) -> None:
+    """Documents that hold one refresh token, from the start or by a later edit, are told and never sent."""
+    stage = real_stage
+    stage.ready("alpha", "beta", "gamma")
+    stage.write("beta", refresh_token=stage.document("alpha")["refresh_token"])
+    for name in ("alpha", "beta"):
+        expiring(stage, name)
+    with running(stage) as daemon:
+        poll(lambda: daemon.of("alpha") and daemon.of("beta"), "both told")
+        now = int(stage.clock.now().timestamp())
+        token = stage.document("alpha")["refresh_token"]
+        stage.write("gamma", refresh_token=token, issued_at=now - 3600, expires_at=now + 10)
+        poll(lambda: daemon.of("gamma"), "the third told")
+
+    assert {type(outcome) for outcome in daemon.told} == {outcomes.Failed}
+    assert stage.face().report.requests == 0
+
+
+def test_the_daemon_keeps_to_the_budget(real_stage: Stage) -> None:
+    """With many credentials due at once the provider refuses none for its rate."""
+    stage = real_stage
+    stage.provider("acme", rate_limit={"requests": 5, "per": "1s"}, timeout="10s")
+    names = [f"credential-{number}" for number in range(10)]
+    stage.ready(*names)
+    for name in names:
+        expiring(stage, name, in_s=30)
+    stage.face().settings.rate_limit = RateLimit(requests=5, per_s=1.0)
+    with running(stage) as daemon:
+        poll(lambda: all(daemon.rotated(name) for name in names), "all rotated")
+
+    assert stage.face().report.rejected_over_rate == 0
+
+
+def test_a_reload_waits_for_what_is_in_flight(real_stage: Stage) -> None:
+    """A reload in mid-request finishes that request first, takes over the new file, and loses nothing."""
+    stage = real_stage
+    stage.provider("acme", timeout="30s")
+    stage.ready("alpha")
+    expiring(stage)
+    go = threading.Event()
+    held = stage.face().fault("delay_before_reply", delay_s=WAIT_S, until=go)
+    with running(stage) as daemon:
+        poll(lambda: held.hits, "the request")
+        stage.credential("beta")
+        stage.seed("beta")
+        daemon.daemon.request_reload()
+        go.set()
+        poll(lambda: daemon.noted("reloaded"), "the reload")
+
+    assert daemon.noted("reloaded") == [{"credentials": 2}]
+    assert daemon.rotated("alpha") == 1
+    assert stage.is_live("alpha")
+    assert stage.face().report.requests == 1
+
+
+def test_a_faulty_reload_is_noted(real_stage: Stage) -> None:
+    """A configuration that cannot be used is noted with its problems, and the old parts stay."""
+    stage = real_stage
+    stage.ready()
+
+    def faulty() -> App:
+        raise ConfigError([Problem("rotator.yaml:7: workers", "must be at least 1")])
+
+    with running(stage, reload=faulty) as daemon:
+        app = daemon.daemon.app
+        daemon.daemon.request_reload()
+        poll(lambda: daemon.noted("the new configuration is faulty; the old one stays"), "the note")
+        assert daemon.daemon.app is app
+
+
+def test_a_credential_that_left_with_a_reload_is_no_longer_kept(real_stage: Stage) -> None:
+    """After a reload without a credential its entries in the heap are skipped."""
+    stage = real_stage
+    stage.ready("alpha", "beta")
+    with running(stage) as daemon:
+        del stage.config["credentials"][1]
+        daemon.daemon.request_reload()
+        poll(lambda: daemon.noted("reloaded"), "the reload")
+        expiring(stage)
+        poll(lambda: daemon.rotated("alpha"), "the one that stayed")
+
+    assert daemon.noted("reloaded") == [{"credentials": 1}]
+    assert daemon.of("beta") == []
+
+
+def test_stopping_before_the_first_request_starts_nothing(real_stage: Stage) -> None:
+    """A daemon that is stopped before it looked around ends at once and sends nothing."""
+    stage = real_stage
+    stage.ready()
+    expiring(stage)
+    daemon = Daemon(stage.app("daemon"), lambda: stage.app("daemon"), lambda _: None, lambda *_, **__: None)
+    daemon.stop()
+
+    daemon.run()
+
+    assert stage.face().report.requests == 0
+
+
+def test_a_defect_in_a_job_is_not_swallowed(real_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no error of ours ends the daemon with its traceback, for a supervisor to see."""
+    stage = real_stage
+    stage.ready()
+    expiring(stage)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("rotator.rotation.Rotation._refresh", broken)
+    daemon = Daemon(stage.app("daemon"), lambda: stage.app("daemon"), lambda _: None, lambda *_, **__: None)
+
+    with pytest.raises(ZeroDivisionError):
+        daemon.run()
+
+
+def test_a_far_expiry_is_looked_at_within_a_year(real_stage: Stage) -> None:
+    """A token that lives for decades is planned within the bound of the heap, not beyond what a date holds."""
+    stage = real_stage
+    stage.ready()
+    stage.write(expires_at=int(stage.clock.now().timestamp()) + 50 * 366 * 86_400)
+    with running(stage) as daemon:
+        [entry] = daemon.daemon._heap
+
+    assert (entry.at - stage.clock.now()).total_seconds() <= FOREVER_S
+
+
+def test_the_bell_rings_by_the_injected_clock(real_stage: Stage) -> None:
+    """With a clock that is years off the machine's, what falls due in a moment of that clock is still rung for."""
+    stage = real_stage
+    stage.ready()
+    clock = VirtualClock(EPOCH.replace(year=2040))
+    daemon = Daemon(stage.app("daemon", clock=clock), lambda: stage.app(), lambda _: None, lambda *_, **__: None)
+    from datetime import timedelta
+
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    scheduler = BackgroundScheduler(timezone="UTC")
+    scheduler.start()
+    try:
+        daemon._ring_at(scheduler, clock.now() + timedelta(seconds=0.2))
+        assert daemon._bell.wait(5)
+    finally:
+        scheduler.shutdown()
