@@ -218,7 +218,7 @@ def _unanswered(error: Exception, subject: Subject, effect: Effect) -> StoreErro
     if isinstance(error, NO_CREDENTIALS):
         return StoreDenied(text, hint=CREDENTIALS_HINT)
     if isinstance(error, NO_PLACE):
-        return StoreDenied(text, hint="set `region`, or AWS_REGION, to a region that has the service")
+        return StoreDenied(text, hint="set `region`, or AWS_DEFAULT_REGION, to a region that has the service")
     if isinstance(error, botocore.ParamValidationError):
         return _refused(text, effect)
     if isinstance(error, NEVER_SENT):

@@ -43,7 +43,7 @@ def client(
     its tries where nobody sees them. `rotator.retrying` repeats what is surely not applied.
 
     Args:
-        region: As configured; None leaves it to AWS_REGION and the profile.
+        region: As configured; None leaves it to AWS_DEFAULT_REGION and the profile.
         endpoint_url: Instead of AWS's own endpoint.
         workers: How many threads use the client; each gets a connection.
         session: Instead of the process's one session, which takes its credentials from the environment, the

@@ -37,6 +37,7 @@ def live_check(app: App) -> list[Finding]:
         *_tried("state", app.state.prove_writable),
         *_tried("seal", lambda: app.seal.audit_digest("")),
         *_tried("escrow", app.escrow.prove_writable),
+        *_tried("audit", app.trail.prove_writable),
     ]
     endpoints = {credential.provider.token_endpoint: credential.provider.name for credential in app.credentials}
     for endpoint, name in endpoints.items():

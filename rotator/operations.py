@@ -11,7 +11,7 @@ from rotator.documents import OWN_FIELDS, instant, parse_document, seconds, stor
 from rotator.errors import Refused, SecretNotFound
 from rotator.ledger import SecretLedger
 from rotator.model import Document, Malformed, Versioned
-from rotator.records import digest_of, mark, on_claim, take_out
+from rotator.records import DISCARDED, digest_of, mark, on_claim, take_out
 
 if TYPE_CHECKING:
     from rotator.model import Credential, StoredTokens
@@ -37,7 +37,7 @@ class Operations:
         Raises:
             Refused: The response is unusable, or holds a refresh token that was already spent or rejected.
             StoreError: The document could not be written.
-            AuditUnavailable: It was written, and the audit trail does not tell.
+            AuditUnavailable: Nothing was written; or, should the trail fail just then, it was and no event tells.
         """
         response = parse_document(text)
         if isinstance(response, Malformed):
@@ -58,6 +58,8 @@ class Operations:
             raise Refused(f"the token response cannot be used: {tokens.problem}", hint="offline access must be granted")
         if current:
             self._refuse_spent(current, tokens, credential)
+        audit_digest = self.app.seal.audit_digest(tokens.refresh_token.reveal())
+        self.app.trail.prove_writable()
         written = store.compare_and_swap(
             credential.secret,
             document,
@@ -67,7 +69,7 @@ class Operations:
         self.app.trail.record(
             "credential.seeded",
             credential,
-            refresh_token_digest=self.app.seal.audit_digest(tokens.refresh_token.reveal()),
+            refresh_token_digest=audit_digest,
             version_before=current.version if current else None,
             version_after=written.version,
             expires_at=tokens.expires_at,
@@ -205,10 +207,6 @@ class Operations:
 
 
 _TOKENS = ("access_token", "refresh_token")
-DISCARDED = "discarded by an operator"
-"""The error of a claim that was given up. It is not cleared like a latch: nobody knows whether its token is spent, and
-the count of its tries must not begin anew."""
-
 _NOWHERE = Versioned(identity="", version="", created_at=None, content=Document({}))
 
 

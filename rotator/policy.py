@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rotator.documents import stored_tokens
 from rotator.model import Malformed
-from rotator.records import digest_of
+from rotator.records import DISCARDED, digest_of
 from rotator.schedule import Timing, timing
 
 if TYPE_CHECKING:
@@ -231,6 +231,8 @@ def _presented(situation: Situation, tokens: StoredTokens, claim: Claim, when: T
                 f"put the newer version back, or log in again: rotator put {name}",
             )
         return Stale("the store shows a refresh token that is already spent")
+    if claim.error == DISCARDED:
+        return Latched(claim, "an operator gave a rotation in doubt up", f"log in again: rotator put {name}")
     if claim.outcome == "rejected":
         return Latched(
             claim=claim,
@@ -259,11 +261,11 @@ def _in_doubt(situation: Situation, tokens: StoredTokens, claim: Claim, when: Ti
         claim.permitted or safe or replay.kind == "until_successor_used" or (replay.kind == "window" and now < inside)
     )
     if not allowed and provider.on_doubt == "operator":
-        action = f"rotator resolve {name} --replay (one more try) or --discard"
+        action = f"log in again (rotator put {name}), or rotator resolve {name} --replay for one more try"
         return InDoubt(claim, None, reason, action)
     ahead = now + timedelta(seconds=situation.horizon_s)  # a one-shot run may not come again in time
     if not allowed and when.last_try_at and ahead < when.last_try_at:
-        action = f"wait, or rotator resolve {name} --replay"
+        action = f"log in again (rotator put {name}), or wait: it is tried once more near the token's end"
         return InDoubt(claim, when.last_try_at, reason, action)
     return _blocked(situation, claim.digest) or again
 

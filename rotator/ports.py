@@ -309,6 +309,14 @@ class AuditSink(Protocol):
         """
         ...
 
+    def prove_writable(self) -> None:
+        """Prove that `record` would work, as far as that can be known without recording.
+
+        Raises:
+            AuditUnavailable: It would not.
+        """
+        ...
+
 
 class Trail(Protocol):
     """The audit trail, as the procedure sees it."""

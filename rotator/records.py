@@ -32,6 +32,10 @@ PRESENTED_KEPT = 64
 """How many claims a record keeps. A document that shows a token older than 64 rotations is no stale read but a
 restored backup; the provider tells. 64 short entries are some 6 KiB, far below DynamoDB's 400 KiB per item."""
 
+DISCARDED = "discarded by an operator"
+"""The error of a claim that was given up. It is not cleared like a latch: nobody knows whether its token is spent, and
+the count of its tries must not begin anew."""
+
 HISTORY_KEPT = 5
 """Enough for `status` and `explain`; the audit trail has the rest."""
 

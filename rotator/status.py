@@ -105,7 +105,7 @@ def explanation(credential: Credential, observed: Observed) -> list[str]:
         lines += [
             f"  issued            {_ago(tokens.issued_at, now)}",
             f"  expires           {_ago(tokens.expires_at, now)}",
-            f"  due               {_ago(when.due_at, now)}",
+            f"  due               {_ago(when.due_at, now) if when.due_at else 'now'}",
         ]
     if record.last:
         lines.append(f"  last rotation     {_ago(record.last.at, now)}, {record.last.rotation_id}")
@@ -146,7 +146,7 @@ def _next_step(decision: policy.Decision) -> str:
         case policy.InDoubt(until=None, action=action):
             return f"a person decides: {action}"
         case policy.InDoubt(action=action):
-            return f"it is tried one more time near the end of the access token; {action}"
+            return action
         case policy.Latched(action=action) | policy.Unusable(action=action):
             return f"a person is needed: {action}"
         case policy.CoolingDown(action=action):

@@ -19,7 +19,7 @@ from rotator.errors import AuditUnavailable, RotatorError
 from rotator.redact import MASK, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
+    from collections.abc import Callable, Iterator, MutableMapping
     from pathlib import Path
     from typing import TextIO
 
@@ -119,9 +119,20 @@ class JsonlFileSink:
             AuditUnavailable: The line may not be on disk; a part of it may be, as a broken line.
         """
         line = render(event)
+        self._do(lambda: self._append(line))
+
+    def prove_writable(self) -> None:
+        """Open the file, making it if it is missing.
+
+        Raises:
+            AuditUnavailable: It cannot be opened.
+        """
+        self._do(self._ensure_open)
+
+    def _do(self, action: Callable[[], object]) -> None:
         with self._lock:
             try:
-                self._append(line)
+                action()
             except OSError as error:
                 self._close()  # a descriptor that failed to flush once may report success the next time
                 raise AuditUnavailable(
@@ -135,17 +146,21 @@ class JsonlFileSink:
             self._close()
 
     def _append(self, line: bytes) -> None:
+        descriptor = self._ensure_open()
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            _write(descriptor, line)
+            return
+        with _locked(descriptor):
+            # A full disk or a dead machine leaves half a line, which must not swallow this one.
+            broken = _ends_mid_line(descriptor)
+            _write(descriptor, b"\n" + line if broken else line)
+        os.fsync(descriptor)
+
+    def _ensure_open(self) -> int:
         if self._descriptor is None or not self._is_current(self._descriptor):
             self._close()
             self._descriptor = self._open()
-        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-            _write(self._descriptor, line)
-            return
-        with _locked(self._descriptor):
-            # A full disk or a dead machine leaves half a line, which must not swallow this one.
-            broken = _ends_mid_line(self._descriptor)
-            _write(self._descriptor, b"\n" + line if broken else line)
-        os.fsync(self._descriptor)
+        return self._descriptor
 
     def _open(self) -> int:
         # Pipes and devices are opened for writing only: with a reader of its own, a pipe never breaks, it blocks.
@@ -200,6 +215,17 @@ class StreamSink:
                     f"audit to {name}: {type(error).__name__}",
                     hint="keep the stream open and read, or set the `path` of this sink of `audit` to a file",
                 ) from None
+
+    def prove_writable(self) -> None:
+        """See whether the stream is open.
+
+        Raises:
+            AuditUnavailable: It is closed.
+        """
+        if self._stream.closed:
+            raise AuditUnavailable(
+                "the stream of the audit trail is closed", hint="set the `path` of `audit` to a file"
+            )
 
 
 @contextlib.contextmanager

@@ -29,6 +29,15 @@ class AuditTrail:
         self._ids = ids
         self._actor = {"host": actor.host, "pid": actor.pid, "mode": actor.mode, "instance": actor.instance}
 
+    def prove_writable(self) -> None:
+        """Prove that `record` would work, as far as that can be known without recording.
+
+        Raises:
+            AuditUnavailable: It would not.
+        """
+        for sink in self._sinks:
+            sink.prove_writable()
+
     def record(
         self, event: EventName, credential: Credential, *, rotation_id: str | None = None, **details: Any
     ) -> AuditEvent:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rotator.operations import Word
     from rotator.outcomes import Outcome
+    from rotator.wiring import App
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -88,7 +89,7 @@ def check(context: Context, live: bool) -> int:
     for warning in settings.warnings:
         say(f"warning: {warning}")
     if not live:
-        say(f"{settings.source}: {len(app.credentials)} credentials, no problem found")
+        say(f"{settings.source}: no problem found in {_credentials(app)}")
         return Exit.WELL
     from rotator.live_check import live_check  # noqa: PLC0415 - on use
 
@@ -100,8 +101,13 @@ def check(context: Context, live: bool) -> int:
         return Exit.PERSON
     if faults:
         return Exit.TEMPORARY
-    say(f"{settings.source}: {len(app.credentials)} credentials can be rotated")
+    say(f"{settings.source}: all is there to rotate {_credentials(app)}")
     return Exit.WELL
+
+
+def _credentials(app: App) -> str:
+    count = len(app.credentials)
+    return "1 credential" if count == 1 else f"{count} credentials"
 
 
 @rotator.command(name="run")
@@ -140,7 +146,7 @@ def once(context: Context, horizon: float, names: tuple[str, ...], force: bool, 
 
     def tell(outcome: Outcome) -> None:
         if not as_json:
-            say(shown.outcome_line(outcome))
+            say(shown.outcome_line(outcome, dry_run=dry_run))
 
     with Interruption() as interruption:
         if dry_run:
@@ -159,7 +165,9 @@ def once(context: Context, horizon: float, names: tuple[str, ...], force: bool, 
             )
     if as_json:
         say(shown.pass_json(results))
-    return Exit.INTERRUPTED if interruption.stop.wanted else exit_code(results)
+    if interruption.stop.wanted:
+        return Exit.INTERRUPTED
+    return exit_code(outcome for outcome in results if not (dry_run and shown.is_due(outcome)))
 
 
 def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> list[Outcome]:

@@ -20,8 +20,15 @@ def pass_json(results: Iterable[Outcome]) -> str:
     return json.dumps(pass_report(results), ensure_ascii=False)
 
 
-def outcome_line(outcome: Outcome) -> str:
+def is_due(outcome: Outcome) -> bool:
+    """Return whether a pass that only looks found something to do."""
+    return isinstance(outcome, outcomes.Deferred) and outcome.reason == "due"
+
+
+def outcome_line(outcome: Outcome, *, dry_run: bool = False) -> str:
     """Return one outcome as a line for people."""
+    if dry_run and isinstance(outcome, outcomes.Deferred) and is_due(outcome):
+        return f"{outcome.name}: would be rotated: {outcome.error}"
     match outcome:
         case outcomes.Rotated(name=name, expires_at=expires_at, version=version, warnings=warnings):
             lines = [f"{name}: rotated, expires {instant(expires_at) or 'at an unknown time'} (version {version})"]

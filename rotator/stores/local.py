@@ -101,7 +101,8 @@ class LocalSecretStore:
 
     def _not_found(self, secret: str) -> SecretNotFound:
         return SecretNotFound(
-            f"store {self.name}: no secret {secret} in {self._file.path}", hint="seed it with: rotator put"
+            f"store {self.name}: no secret {secret} in {self._file.path}",
+            hint="seed it with rotator put NAME",
         )
 
     def _opened(self, secret: str, sealed: str) -> str | bytes:

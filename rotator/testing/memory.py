@@ -329,3 +329,6 @@ class MemoryAudit:
     def record(self, event: AuditEvent) -> None:
         """See `AuditSink.record`."""
         self.events.append(event)  # atomic in CPython
+
+    def prove_writable(self) -> None:
+        """See `AuditSink.prove_writable`; memory always is."""

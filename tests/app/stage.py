@@ -20,7 +20,6 @@ from rotator.documents import parse_document
 from rotator.errors import RotatorError
 from rotator.ledger import SecretLedger
 from rotator.model import Document
-from rotator.observe import Observed
 from rotator.operations import Operations
 from rotator.records import StateRecord, digest_of
 from rotator.redact import Secret
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rotator.model import Mode
+    from rotator.observe import Observed
     from rotator.ports import Clock
     from rotator.testing.sandbox import Face
 
@@ -175,7 +175,7 @@ class Stage:
     def records(self) -> dict[str, tuple[Any, int]]:
         """Return every record of the state with its revision."""
         state = self.app().state
-        return {key: state.read(key) for key in state.keys("")}  # noqa: SIM118 - a port's method, not a mapping's
+        return {key: state.read(key) for key in state.keys("")}
 
     def ledger(self, name: str = "alpha") -> SecretLedger:
         app = self.app()
@@ -283,9 +283,7 @@ def stage(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 
 @pytest.fixture
-def real_stage(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
+def real_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """A stage in real time, for processes."""
     monkeypatch.setenv("CLIENT_SECRET", DEFAULT_CLIENT_SECRET)
     monkeypatch.chdir(tmp_path)

@@ -7,8 +7,6 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import pytest
-
 from rotator.errors import StoreWriteInDoubt
 from rotator.model import RateLimit
 from tests.app.stage import poll
@@ -16,6 +14,8 @@ from tests.app.stage import poll
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    import pytest
 
     from rotator.budget import Budget
     from tests.app.stage import Stage
@@ -59,7 +59,7 @@ def test_slots_begin_after_the_cooldown(stage: Stage) -> None:
     stage.face().fault("rate_limited", wait_s=50)
     stage.cli("once")
     app = stage.app()
-    [key] = [key for key in app.state.keys("provider/")]  # noqa: SIM118, C416 - a port's method, not a mapping's
+    [key] = [key for key in app.state.keys("provider/")]  # noqa: C416 - a port's method, not a mapping's
 
     [slot] = app.budget.reserve(key, LIMIT, 1)
 
@@ -107,9 +107,7 @@ def test_threads_that_reserve_at_once_get_slots_that_differ(stage: Stage) -> Non
     """No slot goes to two of the threads that reserve at the same time."""
     budget = budget_of(stage)
     slots: list[Any] = []
-    threads = [
-        threading.Thread(target=lambda: slots.extend(budget.reserve("provider/x", LIMIT, 2))) for _ in range(6)
-    ]
+    threads = [threading.Thread(target=lambda: slots.extend(budget.reserve("provider/x", LIMIT, 2))) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from rotator.testing.sandbox import DEFAULT_CLIENT_ID
 from tests.app.stage import WAIT_S, Stage, poll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rotator.outcomes import Outcome
     from rotator.wiring import App
@@ -282,12 +281,40 @@ def test_a_far_expiry_is_looked_at_within_a_year(real_stage: Stage) -> None:
     assert (entry.at - stage.clock.now()).total_seconds() <= FOREVER_S
 
 
+def test_a_later_edit_takes_the_place_of_an_earlier_plan(real_stage: Stage) -> None:
+    """A document that was edited to last longer is not refreshed at the time that was planned before."""
+    stage = real_stage
+    stage.ready("alpha", "beta", refresh_before_expiry="10s")
+    expiring(stage, "alpha", in_s=13)
+    expiring(stage, "beta", in_s=15)
+    with running(stage) as daemon:
+        expiring(stage, "alpha", in_s=3600)
+        poll(lambda: daemon.noted("changed in the store"), "the edit noticed")
+        poll(lambda: daemon.rotated("beta"), "the other one, which falls due later")
+
+    assert daemon.of("alpha") == []
+    assert stage.face().report.requests == 1
+
+
+def test_an_edit_that_was_not_noticed_is_seen_when_the_time_comes(real_stage: Stage) -> None:
+    """Between two change checks the planned look itself finds that nothing is due any more."""
+    stage = real_stage
+    stage.ready(refresh_before_expiry="10s")
+    expiring(stage, in_s=13)
+    with running(stage, check_s=1000) as daemon:
+        expiring(stage, in_s=3600)
+        poll(lambda: daemon.of("alpha"), "the look")
+
+    assert isinstance(daemon.of("alpha")[0], outcomes.Fresh)
+    assert stage.face().report.requests == 0
+
+
 def test_the_bell_rings_by_the_injected_clock(real_stage: Stage) -> None:
     """With a clock that is years off the machine's, what falls due in a moment of that clock is still rung for."""
     stage = real_stage
     stage.ready()
     clock = VirtualClock(EPOCH.replace(year=2040))
-    daemon = Daemon(stage.app("daemon", clock=clock), lambda: stage.app(), lambda _: None, lambda *_, **__: None)
+    daemon = Daemon(stage.app("daemon", clock=clock), stage.app, lambda _: None, lambda *_, **__: None)
     from datetime import timedelta
 
     from apscheduler.schedulers.background import BackgroundScheduler

@@ -11,6 +11,7 @@ import pytest
 
 from rotator import outcomes
 from rotator.errors import StoreUnavailable
+from rotator.model import RateLimit
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID, Client
 from tests.app.stage import WAIT_S, poll
 
@@ -208,6 +209,21 @@ def test_a_lost_reply_inside_the_window_is_tried_again_in_the_same_pass(stage: S
     assert stage.is_live()
 
 
+def test_slots_that_were_missed_are_not_made_up_for(stage: Stage) -> None:
+    """After a request that took longer than several slots the others go on at the limit's pace, not in a burst."""
+    stage.config["workers"] = 1
+    stage.provider("acme", rate_limit={"requests": 1, "per": "1s"}, timeout="60s")
+    stage.ready("alpha", "beta", "gamma")
+    stage.until_due()
+    stage.face().settings.rate_limit = RateLimit(requests=1, per_s=1.0)
+    stage.face().fault("delay_before_reply", delay_s=10)
+
+    results = run(stage)
+
+    assert {type(outcome) for outcome in results.values()} == {outcomes.Rotated}
+    assert stage.face().report.rejected_over_rate == 0
+
+
 # ------------------------------------------------------------------------------------------------ what was read
 
 
@@ -244,9 +260,7 @@ def test_a_secret_that_goes_while_its_job_waits_is_an_outcome(stage: Stage) -> N
     assert beta.reason == "secret_not_found"
 
 
-def test_a_defect_in_a_job_ends_the_pass_with_its_own_traceback(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_defect_in_a_job_ends_the_pass_with_its_own_traceback(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no error of ours is raised by the pass and not turned into an outcome."""
     stage.ready()
     stage.until_due()

@@ -101,9 +101,7 @@ def test_a_state_in_dynamodb() -> None:
 
 def test_a_store_and_a_state_in_vault_share_one_login() -> None:
     """The store and the state in one Vault log in once."""
-    app = built(
-        stores={"main": VAULT}, state={"type": "vault", "store": "main", "path": "rotator/state"}, seal=SEAL
-    )
+    app = built(stores={"main": VAULT}, state={"type": "vault", "store": "main", "path": "rotator/state"}, seal=SEAL)
 
     assert isinstance(app.stores["main"], VaultSecretStore)
     assert isinstance(app.state, VaultStateStore)

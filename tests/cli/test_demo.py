@@ -46,7 +46,9 @@ def test_the_demo_ends_well() -> None:
     assert not any(canary in done.stdout for canary in CANARIES)
 
 
-def test_the_demo_on_a_terminal_shows_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_on_a_terminal_shows_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """On a terminal a live table takes the place of the lines, and the summary follows."""
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=120)

@@ -125,9 +125,7 @@ def test_a_kill_in_mid_request_leaves_a_doubt_and_no_second_request(
     assert "rotation.in_doubt" in stage.event_names()
 
 
-def test_after_a_kill_a_provider_with_replay_is_recovered(
-    real_stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_kill_a_provider_with_replay_is_recovered(real_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the successor was never used and the provider allows the replay, the next pass gets it back."""
     stage = real_stage
     stage.provider("acme", timeout="10s", replay="until_successor_used")

@@ -252,7 +252,7 @@ def test_put_that_loses_a_race_is_temporary(stage: Stage, monkeypatch: pytest.Mo
 
 
 def test_token_prints_the_access_token_and_nothing_else(stage: Stage) -> None:
-    """stdout is the access token and a line feed; the reading is in the audit trail, without the token."""
+    """Stdout is the access token and a line feed; the reading is in the audit trail, without the token."""
     stage.ready()
     token = stage.document()["access_token"]
 

@@ -33,7 +33,7 @@ def tokens() -> StoredTokens:
         (policy.Held("h", at(9), "at work"), outcomes.Deferred("c", "held", at(9), "at work")),
         (policy.InDoubt(claim_of(), None, "lost", "decide"), outcomes.Failed("c", "in_doubt", "lost", "decide")),
         (policy.InDoubt(claim_of(), at(9), "lost", "wait"), outcomes.Deferred("c", "in_doubt", at(9), "lost")),
-        (policy.Latched("invalid_grant", NOW, "dead", "log in"), outcomes.Failed("c", "latched", "dead", "log in")),
+        (policy.Latched(claim_of(), "dead", "log in"), outcomes.Failed("c", "latched", "dead", "log in")),
         (policy.CoolingDown(at(9), "rate_limited", "429"), outcomes.Deferred("c", "rate_limited", at(9), "429")),
         (
             policy.CoolingDown(at(9), "misconfigured", "401", "mend", person=True),

@@ -1,14 +1,14 @@
-"""Every decision, and the order in which they are taken."""
+"""Every decision, and the order in which they are taken; doubt has a file of its own."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from rotator.model import Credential, Document, Malformed, Replay, Versioned
+from rotator.model import Credential, Document, Malformed, Versioned
 from rotator.policy import (
     CoolingDown,
     Decision,
@@ -18,50 +18,16 @@ from rotator.policy import (
     InDoubt,
     Latched,
     Recover,
-    Situation,
     Stale,
     Unusable,
-    Waiting,
+    asks_for_action,
     decide,
 )
-from rotator.records import Done, Hold, Lease, ProviderRecord, SealedEntry, StateRecord, digest_of
+from rotator.records import DISCARDED, Hold, ProviderRecord, digest_of
 from rotator.redact import Secret
-from tests.core.parts import DIGEST, NOW, RT, at, claim_of, fields, stored, token_set
-from tests.rotation.world import credential, provider
-
-DUE_AT = 3600 - 60
-"""A minute before the end: due, and in the last quarter of the margin of 360 s."""
-EARLY = 3600 - 300
-"""Five minutes before the end: due, and before the last quarter."""
-
-
-def situation(now_s: float = DUE_AT, *, rules: dict[str, Any] | None = None, **changes: Any) -> Situation:
-    """Return a situation `now_s` after `NOW`; `rules` change the provider, the record's fields go by name."""
-    record = StateRecord("memory:main#payroll")
-    of_record = {name: changes.pop(name) for name in ("presented", "lease", "hold", "history") if name in changes}
-    given: dict[str, Any] = {
-        "credential": credential(provider=provider(**(rules or {}))),
-        "stored": stored(),
-        "record": replace(record, **of_record),
-        "provider": ProviderRecord("provider/p"),
-        "waiting": (),
-        "now": at(now_s),
-        "holder": "me",
-        "place": "state",
-        "escrow_shared": True,
-        **changes,
-    }
-    return Situation(**given)
-
-
-def waiting(parent: str = DIGEST, *, kind: str = "tokens", sent_at: datetime = NOW, **tokens: Any) -> Waiting:
-    entry = SealedEntry("memory:main#payroll", parent, kind, "r-0", "payroll", sent_at, "sealed")  # type: ignore[arg-type]
-    return Waiting(entry, token_set(**tokens) if kind == "tokens" else None, sent_at)
-
-
-OTHERS_LEASE = Lease("other", 3, at(4000))
-DONE = Done("r-9", at(DUE_AT - 60), "6", "7")
-
+from tests.core.parts import DIGEST, NOW, RT, at, claim_of, fields, stored
+from tests.core.situations import DONE, DUE_AT, OTHERS_LEASE, situation, waiting
+from tests.rotation.world import credential
 
 # ----------------------------------------------------------------------------------------- what cannot be used
 
@@ -74,11 +40,16 @@ def test_what_is_no_document_asks_for_a_person() -> None:
     assert found.reason == found.problem
 
 
-def test_a_shared_grant_is_left_alone_whatever_waits() -> None:
-    """Two documents with one refresh token are told apart before escrow, claims and force are looked at."""
-    found = decide(situation(shared_with="billing", waiting=(waiting(),), presented=(claim_of(),), force=True))
+def test_a_shared_grant_is_left_alone_whatever_was_presented() -> None:
+    """Two documents with one refresh token are told apart before claims and force are looked at."""
+    found = decide(situation(shared_with="billing", presented=(claim_of(),), force=True))
     assert isinstance(found, Unusable)
     assert found.problem.startswith("it shares one grant with billing")
+
+
+def test_a_successor_in_escrow_is_written_back_even_where_the_grant_is_shared() -> None:
+    """Promise 2: writing back spends nothing, so that what arrived does not wait for a person."""
+    assert isinstance(decide(situation(shared_with="billing", waiting=(waiting(),))), Recover)
 
 
 # ------------------------------------------------------------------------------------------ what waits in escrow
@@ -160,8 +131,33 @@ def test_a_rejected_token_is_latched_and_force_does_not_help() -> None:
     for now_s in (0, DUE_AT, 1e6):
         found = decide(situation(now_s, presented=(rejected,), force=True, lease=OTHERS_LEASE))
         assert isinstance(found, Latched)
-        assert (found.error, found.since) == ("invalid_grant", NOW)
+        assert found.claim == rejected
+        assert "invalid_grant" in found.reason
         assert found.action.endswith("rotator put payroll")
+
+
+def test_a_doubt_that_was_given_up_is_latched_as_an_operators_word() -> None:
+    """After `resolve --discard` the token is left alone, and the reason says that a person decided it."""
+    found = decide(situation(presented=(claim_of(outcome="rejected", error=DISCARDED),), force=True))
+    assert isinstance(found, Latched)
+    assert found.reason == "an operator gave a rotation in doubt up"
+
+
+@pytest.mark.parametrize(
+    ("decision", "asks"),
+    [
+        (Recover(waiting(), written=True, reason="x"), True),
+        (InDoubt(claim_of(), None, "x", "y"), True),
+        (InDoubt(claim_of(reported=True), None, "x", "y"), False),
+        (Latched(claim_of(), "x", "y"), True),
+        (Latched(claim_of(reported=True), "x", "y"), False),
+        (Fresh(NOW, "x"), False),
+        (Stale("x"), False),
+    ],
+)
+def test_what_is_reported_already_asks_for_nothing(decision: Decision, asks: bool) -> None:
+    """A doubt or a dead grant is looked at once more only while nobody has reported it."""
+    assert asks_for_action(decision) is asks
 
 
 def test_a_new_token_clears_latch_hold_and_doubt() -> None:
@@ -174,118 +170,6 @@ def test_a_new_token_clears_latch_hold_and_doubt() -> None:
 def test_an_open_claim_is_left_to_the_holder_at_work() -> None:
     """While the lease lasts an open claim is somebody's work, not a doubt."""
     assert isinstance(decide(situation(presented=(claim_of(),), lease=OTHERS_LEASE)), Held)
-
-
-# ------------------------------------------------------------------------------------------------------- doubt
-
-
-def doubt(now_s: float, replay: Replay, **changes: Any) -> Decision:
-    rules = {"replay": replay, "on_doubt": changes.pop("on_doubt", "wait_then_replay"), "timeout_s": 30.0}
-    claim = claim_of(**{name: changes.pop(name) for name in ("tries", "permitted", "place") if name in changes})
-    return decide(situation(now_s, rules=rules, presented=(claim,), **changes))
-
-
-NEVER, SAFE, UNUSED = Replay("never"), Replay("safe"), Replay("until_successor_used")
-
-
-@pytest.mark.parametrize("force", [False, True])
-def test_never_waits_for_the_last_quarter_of_the_margin(force: bool) -> None:
-    """`wait_then_replay`: the old access token serves on until a quarter of the margin is left, forced or not."""
-    found = doubt(EARLY, NEVER, force=force)
-    assert isinstance(found, InDoubt)
-    assert found.until == at(3600 - 90)
-    assert found.reason == "the reply to a refresh was lost at 2026-01-01T00:00:00Z"
-    assert isinstance(doubt(3600 - 90 - 0.001, NEVER, force=force), InDoubt)
-    last = doubt(3600 - 90, NEVER, force=force)
-    assert isinstance(last, Due)
-    assert last.again
-    assert last.deadline == at(3600)
-
-
-def test_a_one_shot_run_takes_the_last_quarter_that_falls_before_the_next_pass() -> None:
-    """With a horizon the last try happens now when the next pass would come too late."""
-    assert isinstance(doubt(EARLY, NEVER, horizon_s=209), InDoubt)
-    assert isinstance(doubt(EARLY, NEVER, horizon_s=210), Due)
-
-
-def test_an_unknown_expiry_has_nothing_to_wait_for() -> None:
-    """Without a known end the last try is now."""
-    assert isinstance(doubt(0, NEVER, stored=stored(fields(expires_at=None))), Due)
-
-
-def test_an_operator_decides_where_the_configuration_says_so() -> None:
-    """`operator`: never by itself, at no time; an operator's word allows one try at once."""
-    for now_s in (0, EARLY, DUE_AT, 1e6):
-        found = doubt(now_s, NEVER, on_doubt="operator")
-        assert isinstance(found, InDoubt)
-        assert found.until is None
-        assert found.action == "rotator resolve payroll --replay (one more try) or --discard"
-    allowed = doubt(0, NEVER, on_doubt="operator", permitted=True)
-    assert isinstance(allowed, Due)
-    assert allowed.again
-
-
-@pytest.mark.parametrize("on_doubt", ["wait_then_replay", "operator"])
-@pytest.mark.parametrize("replay", [SAFE, UNUSED])
-def test_a_harmless_replay_happens_at_once(replay: Replay, on_doubt: str) -> None:
-    """`safe` and `until_successor_used` ask nobody and wait for nothing."""
-    found = doubt(1, replay, on_doubt=on_doubt)
-    assert isinstance(found, Due)
-    assert found.again
-
-
-def test_a_window_counts_from_the_first_presentation_and_leaves_room_for_the_request() -> None:
-    """Inside the window, less the timeout and 5 s of clock skew, the replay happens at once; outside it is `never`."""
-    window = Replay("window", 60.0)
-    assert isinstance(doubt(24.9, window, on_doubt="operator"), Due)
-    outside = doubt(25, window, on_doubt="operator")
-    assert isinstance(outside, InDoubt)
-    assert outside.until is None
-    waits = doubt(25, window)
-    assert isinstance(waits, InDoubt)
-    assert waits.until == at(3600 - 90)
-    assert isinstance(doubt(DUE_AT, window), Due)
-
-
-def test_the_second_loss_is_the_last() -> None:
-    """A token that was tried twice is not sent again by itself nor by a word, but for `safe`."""
-    for replay in (NEVER, UNUSED, Replay("window", 1e6)):
-        for permitted in (False, True):
-            found = doubt(DUE_AT, replay, tries=2, permitted=permitted)
-            assert isinstance(found, InDoubt)
-            assert found.until is None
-            assert found.action == "log in again: rotator put payroll"
-    assert isinstance(doubt(1, SAFE, tries=7), Due)
-
-
-@pytest.mark.parametrize("replay", [NEVER, SAFE, UNUSED, Replay("window", 1e6)])
-def test_a_successor_that_may_lie_in_anothers_escrow_is_waited_for(replay: Replay) -> None:
-    """Promise 2: with a private escrow another replica waits as long as the access token lasts."""
-    away = {"place": "file:a", "escrow_shared": False}
-    found = doubt(DUE_AT, replay, **away)
-    assert isinstance(found, InDoubt)
-    assert found.until == at(3600)
-    assert found.reason.endswith("and its successor may lie in the escrow of dead")
-    assert isinstance(doubt(3600, replay, **away), Due)
-    assert isinstance(doubt(DUE_AT, replay, place="state", escrow_shared=False), Due)
-    assert isinstance(doubt(DUE_AT, replay, place="file:a", escrow_shared=True), Due)
-
-
-def test_the_reason_names_the_latest_try() -> None:
-    """A claim that was tried again tells when that was."""
-    one = claim_of(tries=2, tried_at=at(50))
-    found = decide(situation(presented=(one,)))
-    assert isinstance(found, InDoubt)
-    assert found.reason == "the reply to a refresh was lost at 2026-01-01T00:00:50Z, for the second time"
-
-
-def test_a_replay_obeys_hold_and_cooldown() -> None:
-    """Promise 5: one more try is a request like any other."""
-    cooling = ProviderRecord("p", cooldown_until=at(9000))
-    assert isinstance(doubt(1, SAFE, provider=cooling), CoolingDown)
-    held = Hold(DIGEST, at(100), at(50), "in_doubt", "lost")
-    assert doubt(1, SAFE, hold=held) == CoolingDown(at(100), "in_doubt", "lost")
-    assert isinstance(doubt(100, SAFE, hold=held), Due)
 
 
 # ----------------------------------------------------------------------------------------------- fresh and due
@@ -356,7 +240,12 @@ def test_the_providers_cooldown_is_law() -> None:
 
 
 def test_the_version_before_the_last_rotation_is_a_stale_read() -> None:
-    """A provider that keeps its refresh token leaves no claim: the replaced version tells that the read is old."""
+    """A provider that keeps its refresh token leaves no claim: the replaced version tells that the read is old.
+
+    After a quarter of an hour it is no stale read any more.
+    """
+    old = replace(DONE, version_before="7", version_after="8", at=at(DUE_AT - 900))
+    assert isinstance(decide(situation(history=(old,))), Due)
     assert isinstance(decide(situation(history=(replace(DONE, version_before="7", version_after="8"),))), Stale)
     assert isinstance(decide(situation(history=(DONE,))), Due)
     unchanged = replace(DONE, version_before="7", version_after="7")

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from rotator.errors import EscrowCorrupt, SecretNotFound, StoreDenied, StoreRejected, StoreUnavailable
 from rotator.model import TokenSet, Versioned
 from rotator.received import WRITES, Received, WriteBack, opened, sealed_reply, sealed_tokens
-from rotator.records import SealedEntry
+from rotator.records import SealedEntry, digest_of
 from rotator.redact import Secret
 from rotator.retrying import Retrier
 from rotator.seal import AesSeal
 from rotator.testing.memory import SeededRandomness, VirtualClock
 from tests.core.flaky import FlakyStore
-from tests.core.parts import DIGEST, NOW, RT, at, fields, token_set
+from tests.core.parts import DIGEST, EPOCH_S, NOW, RT, at, fields, token_set
 from tests.rotation.world import credential
 
 SEAL = AesSeal(lambda: bytes(32))
@@ -123,10 +123,10 @@ class Scene:
         self.clock.advance(10)
         self.store.script.steps.extend(steps)
 
-    def run(self, **tokens: Any) -> Versioned:
+    def run(self, spent: frozenset[str] = frozenset(), **tokens: Any) -> Versioned:
         randomness = SeededRandomness()
         write_back = WriteBack(self.clock, randomness, Retrier(self.clock, randomness))
-        return write_back.run(self.store, credential(SECRET), self.base, received(**tokens))
+        return write_back.run(self.store, credential(SECRET), self.base, received(**tokens), spent)
 
     def edit(self, **changes: Any) -> None:
         self.store.raw_put(SECRET, json.dumps({**self.document, **changes}))
@@ -167,6 +167,25 @@ def test_a_refresh_token_that_a_person_put_stays() -> None:
     assert written == scene.store.read(SECRET)
     assert scene.document["refresh_token"] == "rt-person"
     assert scene.store.script.writes == 1
+
+
+def test_an_old_copy_that_somebody_saved_is_no_new_login() -> None:
+    """Promise 2: a document that shows a token that was spent before takes the received tokens, edits kept."""
+    scene = Scene()
+    scene.store.script.steps.append(lambda: scene.edit(refresh_token="rt-older", note="edited"))
+    scene.run(spent=frozenset({digest_of(Secret("rt-older"))}))
+    assert scene.document["refresh_token"] == "rt-new"
+    assert scene.document["note"] == "edited"
+
+
+@pytest.mark.parametrize(("issued_s", "stays"), [(-1, False), (0, False), (1, True)])
+def test_a_newer_access_token_of_another_replica_stays(issued_s: int, stays: bool) -> None:
+    """Where the refresh token stays, after a conflict the access token that was issued later wins."""
+    scene = Scene()
+    issued_at = EPOCH_S + issued_s
+    scene.store.script.steps.append(lambda: scene.edit(access_token="at-other", issued_at=issued_at))
+    scene.run(refresh_token=None)
+    assert scene.document["access_token"] == ("at-other" if stays else "at-new")
 
 
 def test_a_person_who_re_seeds_over_a_write_in_doubt_stays() -> None:

@@ -225,8 +225,8 @@ def test_tokens_that_nothing_ever_takes_are_reported_lost() -> None:
     assert "rotator put payroll" in outcome.action
     assert world.events == ["rotation.started", "rotation.failed"]
     assert world.audit.events[-1].details["reason"] == "lost"
-    assert len(store.failed) == 40
-    assert world.clock.monotonic_s() - began_s >= 255
+    assert len(store.failed) == 40 * 5
+    assert world.clock.monotonic_s() - began_s >= 345
     assert world.document == before
     assert [claim.outcome for claim in world.record.presented] == ["open"]
     assert "at-" not in repr(outcome)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rotator import outcomes
-from rotator.model import Replay
+from rotator.model import Rejected, Replay
+from rotator.received import Received, sealed_tokens
 from rotator.testing.memory import MemoryEscrow
 from tests.rotation.doubts import crash, is_doubt, left, sent, world_of
 from tests.rotation.test_failures import Broken, down
@@ -140,3 +141,57 @@ def test_an_overtaken_holder_with_a_private_escrow_keeps_its_answer_there(second
     assert is_doubt(world.replica(escrow=MemoryEscrow("file:b")).run(force=True))
     assert isinstance(world.replica().run(), outcomes.Rotated)
     assert sent(world) == 1
+
+
+def test_a_later_claim_whose_lease_has_ended_is_still_somebody_elses() -> None:
+    """Between two answers the claim decides, not the lease: the overtaken holder does not write over the later try."""
+    world = world_of(UNUSED, grace_s=3600)
+
+    def taken_over_and_dead() -> None:
+        crash(world, "provider.refresh")
+        world.later(seconds=100)
+
+    held_up(world, taken_over_and_dead)
+    before = world.document
+    late = world.replica().run()
+    assert isinstance(late, outcomes.Deferred)
+    assert late.reason == "overtaken"
+    assert world.document == before
+    standing = world.record.claim_on(world.digest)
+    assert standing
+    assert (standing.tries, standing.outcome) == (2, "open")
+
+
+def test_a_rejection_while_the_successor_waits_is_no_dead_grant() -> None:
+    """Promise 6: the second try is refused because the first one's answer arrived late and waits in escrow."""
+    world = world_of(UNUSED)
+    found: list[Outcome] = []
+
+    def refused(_: Any) -> Any:
+        return Rejected("invalid_grant")
+
+    def taken_over() -> None:
+        other = world.replica()
+        seen = other.observer.observe(world.credential)
+        world.provider.script.append(lambda request: (kept(), refused(request))[1])
+        found.append(other.rotation.run(seen))
+
+    def kept() -> None:
+        entry = sealed_tokens(first[0], world.seal, world.identity, "payroll")
+        world.escrow.keep(entry, None)  # type: ignore[arg-type]
+
+    first: list[Received] = []
+
+    def answer(request: Any) -> Any:
+        real = world.provider._process(request)
+        first.append(Received(real.tokens, world.clock.now(), world.digest, "first"))
+        world.later(seconds=100)
+        taken_over()
+        return real
+
+    world.provider.script.append(answer)
+    world.replica().run()
+    assert [one.reason for one in found if isinstance(one, outcomes.Deferred)] == ["superseded"]
+    assert "credential.reauthorization_required" not in world.events
+    assert isinstance(world.replica().run(), outcomes.Rotated)
+    assert world.provider.is_live(world.document["refresh_token"])

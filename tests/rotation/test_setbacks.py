@@ -55,37 +55,25 @@ def test_an_answer_that_asks_for_nothing_cools_nobody_down(answer: Any) -> None:
     assert cooldown_left_s(world) is None
 
 
-def test_a_shorter_cooldown_does_not_end_a_longer_one() -> None:
-    """Of two answers that cross, the later end counts."""
+def test_a_cooldown_that_cannot_be_shared_binds_at_least_this_process() -> None:
+    """Promise 5: while the state does not take the cooldown, the process that was told keeps to it."""
     world = due()
-
-    def crossing(_: object) -> RateLimited:
-        world.provider.script.append(RateLimited(600.0, "first"))
-        second = world.replica()
-        observed = second.observer.observe(world.credential)
-        second.rotation.setbacks._cool_down(_attempt(observed), 600.0, "first")
-        world.provider.script.clear()
-        return RateLimited(30.0, "second")
-
-    world.provider.script.append(crossing)
-    world.replica().run()
-    assert cooldown_left_s(world) == 600
-
-
-def _attempt(observed: Any) -> Any:
-    from rotator.attempt import Attempt
-
-    return Attempt(observed, "d", "r", "a", observed.at)
-
-
-def test_a_cooldown_that_cannot_be_shared_leaves_the_claim_open() -> None:
-    """Promise 5: where the others cannot be told, nobody can claim either."""
-    world = due()
-    world.provider.script.append(RateLimited(30.0, "too_many_requests"))
-    outcome = world.replica(state=Broken(world.state, "compare_and_swap", down, skip=1)).run()  # type: ignore[arg-type]
+    world.provider.script.append(RateLimited(300.0, "too_many_requests"))
+    state = Broken(world.state, "compare_and_swap", down, skip=1)
+    replica = world.replica(state=state)  # type: ignore[arg-type]
+    outcome = replica.run()
     assert isinstance(outcome, outcomes.Deferred)
-    assert outcome.reason == "store_unavailable"
     assert [claim.outcome for claim in world.record.presented] == ["open"]
+    world.seed()
+    assert isinstance(replica.run(force=True), outcomes.Deferred)
+    assert cooldown_left_s(world) is None
+    state.mend()
+    world.later(seconds=60)
+    assert isinstance(replica.run(force=True), outcomes.Deferred)
+    left_s = cooldown_left_s(world)
+    assert left_s
+    assert 200 < left_s <= 240  # the tries to write took their time
+    assert sent(world) == 0
 
 
 def test_a_connection_that_was_closed_early_is_tried_again_at_once_and_once() -> None:

@@ -203,6 +203,9 @@ class SimAudit(_Port):
         if kind == "doubt_applied":
             raise AuditUnavailable("simulated: it was recorded all the same")
 
+    def prove_writable(self) -> None:
+        """See `AuditSink.prove_writable`."""
+
 
 class SimEndpoint(_Port):
     """The token endpoint, with lost requests and replies."""
