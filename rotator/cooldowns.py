@@ -31,9 +31,12 @@ class Cooldowns:
 
     def note(self, key: str, until: datetime, reason: str) -> None:
         """Make a cooldown known, to every replica if the state answers. Never shortens one."""
+        before = self._unwritten.get(key)
+        if before is not None and before[0] >= until:
+            until, reason = before
         self._unwritten[key] = (until, reason)
         with contextlib.suppress(StoreError):
-            self._write(key)
+            self._write(key, until, reason)
 
     def record(self, key: str) -> ProviderRecord:
         """Return what is known of a provider and client: one read of the state.
@@ -41,15 +44,14 @@ class Cooldowns:
         Raises:
             StoreError: The state cannot be read.
         """
-        if key in self._unwritten:
-            with contextlib.suppress(StoreError):
-                return self._write(key)
-        record, _ = read_provider(self.state, key, self.retrier)
         pending = self._unwritten.get(key)
+        if pending:
+            with contextlib.suppress(StoreError):
+                return self._write(key, *pending)
+        record, _ = read_provider(self.state, key, self.retrier)
         return _cooled(record, *pending) if pending else record
 
-    def _write(self, key: str) -> ProviderRecord:
-        until, reason = self._unwritten[key]
+    def _write(self, key: str, until: datetime, reason: str) -> ProviderRecord:
         written = change_provider(self.state, key, self.retrier, lambda record: _cooled(record, until, reason))
         if self._unwritten.get(key) == (until, reason):
             self._unwritten.pop(key, None)

@@ -64,7 +64,11 @@ class _ChangedNumberError(ValueError):
 
 def _kept_number(text: str) -> float:
     number = float(text)
-    if not math.isfinite(number) or Decimal(text) != Decimal(repr(number)):
+    try:
+        same = math.isfinite(number) and Decimal(text) == Decimal(repr(number))
+    except ArithmeticError:  # an exponent beyond what decimals hold
+        same = False
+    if not same:
         raise _ChangedNumberError
     return number
 
@@ -144,7 +148,7 @@ def instant(value: object) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        moment = datetime.fromisoformat(value.strip())
+        moment = datetime.fromisoformat(value.strip().upper())  # RFC 3339 section 5.6 allows small letters
     except ValueError:
         return None
     if moment.tzinfo is None or not 1 < moment.year < LATEST.year:

@@ -192,9 +192,7 @@ def decide(situation: Situation) -> Decision:
     claim = record.claim_on(digest)
     when = timing(situation.credential, tokens, horizon_s=situation.horizon_s)
     if claim:
-        presented = _presented(situation, tokens, claim, when)
-        if presented:
-            return presented
+        return _presented(situation, tokens, claim, when)
     if not situation.force and when.eligible_at and situation.now < when.eligible_at:
         return Fresh(when.eligible_at, f"not due before {_text(when.eligible_at)}")
     blocked = _blocked(situation, digest)
@@ -221,7 +219,7 @@ def _recover(situation: Situation, tokens: StoredTokens, digest: str) -> Recover
     return None
 
 
-def _presented(situation: Situation, tokens: StoredTokens, claim: Claim, when: Timing) -> Decision | None:
+def _presented(situation: Situation, tokens: StoredTokens, claim: Claim, when: Timing) -> Decision:
     name = situation.credential.name
     if claim.outcome == "settled":
         last = situation.record.last

@@ -354,7 +354,7 @@ def _decode(kind: type[_Record], identity: str, body: Mapping[str, Any]) -> _Rec
         record: _Record = _adapter(kind).validate_python(fields)
         if record.identity != identity:
             raise ValueError("another identity")
-    except ValueError as error:  # pydantic's ValidationError is one
+    except (ValueError, OverflowError) as error:  # pydantic's ValidationError is a ValueError
         raise StoreCorrupt(
             f"the state record of {identity} cannot be read: {type(error).__name__}",
             hint="restore it from a backup that is not older than the last rotation; without it claims are forgotten",

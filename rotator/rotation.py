@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rotator import outcomes, policy
 from rotator.attempt import Attempt
-from rotator.errors import AuditUnavailable, LeaseHeld, LeaseLost, RotatorError
+from rotator.errors import LeaseHeld, LeaseLost, RotatorError
 from rotator.model import Document, Refreshed, RefreshRequest
 from rotator.observe import client_id_of
 from rotator.received import Received
@@ -132,13 +132,14 @@ class Rotation:
             # A shared escrow is proven by the claim, which is written to the same place.
             self.escrow.prove_writable()
         attempt = self._claim(attempt, due)
-        if due.again and self._successor_appeared(attempt):
-            return self.setbacks.never_sent(attempt, LeaseLost(f"{credential.name}: its successor has appeared"))
         try:
+            if due.again and self._successor_appeared(attempt):
+                raise LeaseLost(f"{credential.name}: its successor has appeared")
             answer, attempt = self._exchange(attempt, due, request, leave_by)
         except SlotMissed as missed:
             return self.setbacks.never_sent(attempt, missed, at_once=True)
-        except (AuditUnavailable, LeaseLost) as error:
+        except RotatorError as error:
+            # All of them come from before the request: the endpoint raises nothing.
             return self.setbacks.never_sent(attempt, error)
         if isinstance(answer, Refreshed):
             received = Received(answer.tokens, attempt.started_at, attempt.digest, attempt.rotation_id)
@@ -219,6 +220,7 @@ class Rotation:
             SlotMissed: Nothing was sent.
             AuditUnavailable: Nothing was sent.
             LeaseLost: Nothing was sent.
+            StoreError: A second look at the provider's pauses failed; nothing was sent.
         """
         credential = attempt.credential
         self.trail.record(

@@ -18,6 +18,8 @@ MOST_MARGIN_S = 15 * 60.0
 """Nobody gains from refreshing a day-long token hours early; at providers that revoke the old access token on
 refresh (DailyPay, GitHub) earliness costs the readers."""
 
+LONGEST_MARGIN_S = 365 * 86_400.0
+
 JITTER_SHARE = 0.1
 """Spreads credentials that were seeded in the same second, always to the earlier side."""
 
@@ -57,7 +59,8 @@ def margin_s(lifetime_s: float | None, credential: Credential) -> float:
     stated = credential.refresh_before_expiry_s or provider.refresh_before_expiry_s
     least = max(LEAST_MARGIN_S, 2 * provider.timeout_s)
     wanted = stated or min(MOST_MARGIN_S, max(least, MARGIN_SHARE * (lifetime_s or 0.0)))
-    return wanted if lifetime_s is None else min(wanted, lifetime_s / 2)
+    # Not beyond a year even so: an expiry in antiquity must not lead out of the calendar.
+    return min(wanted, LONGEST_MARGIN_S) if lifetime_s is None else min(wanted, lifetime_s / 2)
 
 
 def jitter_s(credential: Credential, margin: float) -> float:
@@ -92,7 +95,7 @@ def timing(credential: Credential, tokens: StoredTokens, *, horizon_s: float = 0
         eligible_at = max(eligible_at, min(due_at, issued_at + timedelta(seconds=lifetime_s / 2)), floor)
     return Timing(
         due_at=due_at,
-        eligible_at=min(eligible_at, due_at),
+        eligible_at=eligible_at,
         last_try_at=expires_at - timedelta(seconds=margin * LAST_TRY_SHARE),
         expires_at=expires_at,
         why=why,

@@ -121,7 +121,7 @@ class Watch:
         """A process read the provider's record."""
         self.looked_at_s[process.name] = self.world.scheduler.now_s
 
-    def state_written(self, key: str, body: Mapping[str, Any]) -> None:
+    def state_written(self, process: Process, key: str, body: Mapping[str, Any]) -> None:
         """A record was written: the fencing number never goes back, cooldowns and latches are noted."""
         if key.startswith("provider/"):
             if self.waiting_s and "cooldown_until" in body:
@@ -139,19 +139,19 @@ class Watch:
                 self.latched.add(claim["digest"])
         for entry in body.get("escrow", ()):
             if entry["kind"] == "tokens":
-                self._kept(entry["parent"])
+                self._kept(process, entry["parent"])
 
     # ----------------------------------------------------------------------------------- escrow and audit
 
-    def escrowed(self, entry: SealedEntry) -> None:
+    def escrowed(self, process: Process, entry: SealedEntry) -> None:
         """An entry is durable."""
         if entry.kind == "tokens":
-            self._kept(entry.parent)
+            self._kept(process, entry.parent)
 
-    def _kept(self, parent: str) -> None:
+    def _kept(self, process: Process, parent: str) -> None:
         token = self.by_digest.get(parent)
-        if token:
-            for presentation in self.presentations[token]:
+        for presentation in self.presentations.get(token or "", ()):
+            if presentation.by == process.name:
                 presentation.kept = presentation.kept or presentation.answered
 
     def audited(self, process: Process, event: AuditEvent) -> None:
@@ -181,7 +181,8 @@ class Watch:
             raise Violation(f"promise 3: {old.get('refresh_token')} was replaced by {new.get('refresh_token')}")
         for token in self._between(str(new["refresh_token"]), str(old["refresh_token"])):
             for presentation in self.presentations.get(token, ()):
-                presentation.kept = presentation.kept or presentation.answered
+                if presentation.successor == new["refresh_token"]:
+                    presentation.kept = True
 
     def _descends(self, token: str, ancestor: str) -> bool:
         while token != ancestor:

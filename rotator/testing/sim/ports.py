@@ -121,7 +121,7 @@ class SimState(_Port):
 
         def write() -> int:
             revision = self.world.state.compare_and_swap(key, body, expected=expected)
-            self.world.watch.state_written(key, body)
+            self.world.watch.state_written(self.process, key, body)
             return revision
 
         result: int = self._write("state.write", write)
@@ -159,7 +159,7 @@ class SimEscrow(_Port):
 
         def keep() -> None:
             self._escrow.keep(entry, writer)
-            self.world.watch.escrowed(entry)
+            self.world.watch.escrowed(self.process, entry)
 
         self._change("escrow.write", keep)
 
