@@ -162,6 +162,16 @@ class Dispatcher:
             lane.queue.clear()
         return left
 
+    def abandon_beyond(self, until: datetime) -> list[tuple[Job, datetime]]:
+        """Return the jobs whose lanes open only after `until`, with the moment they open, and forget them."""
+        left = []
+        for lane in self._lanes.values():
+            opens = max(filter(None, (lane.closed_until, lane.slots[0] if lane.slots else None)), default=None)
+            if opens is not None and opens > until:
+                left += [(job, opens) for _, _, job in lane.queue]
+                lane.queue.clear()
+        return left
+
     def finished(self) -> list[tuple[Job, Outcome]]:
         """Return what was finished since the last call; jobs that go on are queued again.
 

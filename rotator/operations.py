@@ -49,9 +49,6 @@ class Operations:
             current = store.read(credential.secret)
         except SecretNotFound:
             current = None
-        if current and not any(isinstance(response.fields.get(name), str) for name in _TOKENS):
-            # Merged into a good document, an error response would only take the old tokens' times away.
-            raise Refused("the token response cannot be used: it has no token", hint="put the provider's JSON answer")
         document = self._merged(response, current)
         tokens = stored_tokens(replace(_NOWHERE, content=document), credential.provider)
         if isinstance(tokens, Malformed):
@@ -206,7 +203,6 @@ class Operations:
         raise Refused("this refresh token was already presented to the provider", hint="log in again for a new one")
 
 
-_TOKENS = ("access_token", "refresh_token")
 _NOWHERE = Versioned(identity="", version="", created_at=None, content=Document({}))
 
 

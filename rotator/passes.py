@@ -113,14 +113,17 @@ class Passes:
                 if outcome:
                     done(outcome)
             while not dispatcher.idle:
-                opens = None if stop.wanted else dispatcher.pump()
-                now = self.clock.now()
-                if stop.wanted or (until is not None and max(opens or now, now) > until):
+                over = stop.wanted or (until is not None and self.clock.now() > until)
+                opens = None if over else dispatcher.pump()
+                if over:
                     for job in dispatcher.abandon():
-                        done(outcomes.Deferred(job.credential.name, "no_time_left", opens))
+                        done(outcomes.Deferred(job.credential.name, "no_time_left", None))
+                elif until is not None:
+                    for job, at in dispatcher.abandon_beyond(until):
+                        done(outcomes.Deferred(job.credential.name, "no_time_left", at))
+                self._wait(dispatcher, bell, opens)
                 for _, outcome in dispatcher.finished():
                     done(outcome)
-                self._wait(dispatcher, bell, opens)
         return results
 
     def until_in(self, seconds: float) -> datetime:

@@ -114,9 +114,7 @@ class Setbacks:
                 self.retrier.call(lambda: self.escrow.keep(sealed, ledger))
             except RotatorError as error:
                 warnings = f"; the reply could not be kept: {error.message}"
-        # The replay rule itself says when to send again; only where it says "any time" a pause keeps the pace.
-        safe = attempt.credential.provider.replay.kind == "safe"
-        hold = self._hold(attempt, 0.0, "in_doubt", answer.cause) if safe else None
+        hold = self._hold_in_doubt(attempt, answer)
         try:
             ledger.change(
                 lambda record: release(
@@ -176,6 +174,18 @@ class Setbacks:
         if isinstance(tokens, Malformed):
             return False
         return attempt.observed.ledger.record.claim_on(digest_of(tokens.refresh_token)) is None
+
+    def _hold_in_doubt(self, attempt: Attempt, answer: InDoubt) -> Hold | None:
+        """Return the pause before one more try: none inside a replay window, and none beyond the access token's end."""
+        if attempt.credential.provider.replay.kind in {"window", "until_successor_used"}:
+            return None
+        hold = self._hold(attempt, 0.0, "in_doubt", answer.cause)
+        tokens = stored_tokens(attempt.observed.situation.stored, attempt.credential.provider)
+        expires_at = None if isinstance(tokens, Malformed) else tokens.expires_at
+        if expires_at is None or expires_at >= hold.until:
+            return hold
+        until = max(expires_at, self.clock.now())
+        return replace(hold, until=until, floor=until)
 
     def _successor_waits(self, attempt: Attempt) -> bool:
         """Return whether a holder that was held up has kept the answer to the first presentation."""

@@ -108,6 +108,8 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
         return stores[store].read(secret)
 
     resolved = resolve(settings, read_secret=read_secret, env=surroundings.env, mode=mode)
+    for name in sorted({credential.store for credential in resolved.credentials}):
+        stores[name]  # a store that is used and cannot be made stops the start; one that is not is never loaded
     retrier = Retrier(clock, randomness)
     actor = this_actor(mode)
     state = adapters.state()
@@ -187,9 +189,10 @@ class _Adapters:
             path = Path(entry.path)
             return LocalSecretStore(name, path, AesSeal(lambda: key_from_file(f"{path}.key")), clock)
         if isinstance(entry, configured.VaultStore):
+            session = self._session(name, entry)
             from rotator.stores.vault import VaultSecretStore  # noqa: PLC0415 - on use
 
-            return VaultSecretStore(name, self._session(name, entry), entry.mount)
+            return VaultSecretStore(name, session, entry.mount)
         if isinstance(entry, configured.AwsSecretsManagerStore):
             client = self._aws("secretsmanager", entry.region, entry.endpoint_url)
             from rotator.stores.aws import AwsSecretStore  # noqa: PLC0415 - on use
@@ -209,10 +212,11 @@ class _Adapters:
 
             return DynamoDbStateStore(self._aws("dynamodb", entry.region, entry.endpoint_url), entry.table)
         if isinstance(entry, configured.VaultState):
+            store = cast("configured.VaultStore", self.settings.stores[entry.store])  # checked with the configuration
+            session = self._session(entry.store, store)
             from rotator.state.vault import VaultStateStore  # noqa: PLC0415 - on use
 
-            store = cast("configured.VaultStore", self.settings.stores[entry.store])  # checked with the configuration
-            return VaultStateStore(self._session(entry.store, store), store.mount, entry.path)
+            return VaultStateStore(session, store.mount, entry.path)
         plug_in: StateStore = plugins.find("state", entry.type, {})(entry.options, self.surroundings.clock)
         return plug_in
 

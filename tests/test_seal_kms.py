@@ -31,6 +31,10 @@ OTHER_KEY = bytes(32)
 PLAIN = b"canary-refresh-token"
 
 
+def encoded(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
 @pytest.fixture(scope="module")
 def kms_endpoint() -> Iterator[str]:
     from moto.server import ThreadedMotoServer

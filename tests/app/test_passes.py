@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,12 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rotator import outcomes
+from rotator.bell import Stop
+from rotator.bell import Stop
 from rotator.errors import StoreUnavailable
 from rotator.model import RateLimit
+from rotator.observe import Observed, Observer
+from rotator.rotation import Rotation
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID, Client
+from tests.app import situations
 from tests.app.stage import WAIT_S, poll
 
 if TYPE_CHECKING:
+    from rotator.model import Credential
     from rotator.outcomes import Outcome
     from tests.app.stage import Stage
 
@@ -42,8 +47,8 @@ def run(stage: Stage, **options: Any) -> dict[str, Outcome]:
 def test_a_pass_that_is_stopped_before_it_begins_starts_nothing(stage: Stage) -> None:
     """With `stop` set, nothing is claimed and nothing is sent; what was due is deferred."""
     two_lanes(stage)
-    stop = threading.Event()
-    stop.set()
+    stop = Stop()
+    stop.want()
 
     results = run(stage, stop=stop)
 
@@ -58,12 +63,12 @@ def test_a_pass_that_is_stopped_starts_nothing_new(stage: Stage) -> None:
     """With one worker, `stop` during the first request lets that one finish and begins no other."""
     stage.config["workers"] = 1
     two_lanes(stage)
-    stop, go = threading.Event(), threading.Event()
+    stop, go = Stop(), Stop()
     held = stage.face().fault("delay_before_reply", delay_s=WAIT_S, until=go)
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(run, stage, stop=stop)
         poll(lambda: held.hits, "the first request")
-        stop.set()
+        stop.want()
         go.set()
         results = future.result(WAIT_S)
 
@@ -164,7 +169,7 @@ def test_a_free_worker_takes_the_next_job(stage: Stage) -> None:
     stage.provider("acme", timeout="30s")
     two_lanes(stage)
     stage.write("alpha", expires_at=int(stage.clock.now().timestamp()) + 1)  # the first of all
-    go = threading.Event()
+    go = Stop()
     slow = stage.face().fault("delay_before_reply", delay_s=WAIT_S, until=go)
     told: list[str] = []
     with ThreadPoolExecutor(1) as pool:
@@ -260,18 +265,55 @@ def test_a_secret_that_goes_while_its_job_waits_is_an_outcome(stage: Stage) -> N
     assert beta.reason == "secret_not_found"
 
 
-def test_a_defect_in_a_job_ends_the_pass_with_its_own_traceback(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is no error of ours is raised by the pass and not turned into an outcome."""
+def test_a_defect_in_one_job_stops_no_other(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw, in the work on one credential, is that one's outcome; the others are rotated."""
+    stage.ready("alpha", "beta")
+    stage.until_due()
+    real = Rotation._refresh
+
+    def broken(rotation: Rotation, observed: Observed, *args: Any) -> Outcome:
+        if observed.situation.credential.name == "alpha":
+            raise ZeroDivisionError("canary")
+        return real(rotation, observed, *args)
+
+    monkeypatch.setattr(Rotation, "_refresh", broken)
+
+    results = run(stage)
+
+    alpha = results["alpha"]
+    assert isinstance(alpha, outcomes.Failed)
+    assert (alpha.reason, alpha.error.partition(" in ")[0]) == ("defect", "ZeroDivisionError")
+    assert "canary" not in alpha.error
+    assert isinstance(results["beta"], outcomes.Rotated)
+
+
+def test_a_defect_in_the_first_look_stops_no_other(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw, in the reading of one credential, is that one's outcome; the others are rotated."""
+    stage.ready("alpha", "beta")
+    stage.until_due()
+    real = Observer.observe
+
+    def broken(observer: Observer, credential: Credential, **how: Any) -> Observed:
+        if credential.name == "alpha":
+            raise ZeroDivisionError("canary")
+        return real(observer, credential, **how)
+
+    monkeypatch.setattr(Observer, "observe", broken)
+
+    results = run(stage)
+
+    assert isinstance(results["alpha"], outcomes.Failed)
+    assert isinstance(results["beta"], outcomes.Rotated)
+
+
+def test_the_end_of_the_process_ends_the_pass(stage: Stage) -> None:
+    """What is no mere defect (an exit, a crash) goes through the pass."""
     stage.ready()
     stage.until_due()
 
-    def broken(*_: object) -> None:
-        raise ZeroDivisionError
+    situations.crash_before_the_write(stage)
 
-    monkeypatch.setattr("rotator.rotation.Rotation._refresh", broken)
-
-    with pytest.raises(ZeroDivisionError):
-        run(stage)
+    assert stage.face().report.requests == 1
 
 
 def test_a_budget_that_cannot_be_reserved_leaves_the_word_to_the_job(

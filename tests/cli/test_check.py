@@ -42,7 +42,7 @@ def test_a_sound_configuration_is_said_to_be_sound(stage: Stage) -> None:
     ended = stage.cli("check")
 
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out == f"{stage.file}: 2 credentials, no problem found\n"
+    assert ended.out == f"{stage.file}: no problem found in 2 credentials\n"
 
 
 def test_all_problems_are_told_at_once(stage: Stage) -> None:
@@ -108,7 +108,7 @@ def test_a_sound_world_is_said_to_be_sound(stage: Stage) -> None:
 
     code, findings = live(stage)
 
-    assert (code, findings) == (0, [f"{stage.file}: 3 credentials can be rotated"])
+    assert (code, findings) == (0, [f"{stage.file}: all is there to rotate 3 credentials"])
     assert [stage.version(name) for name in ("alpha", "beta", "gamma")] == ["1", "1", "1"]
     assert stage.records() == records
     assert not list((stage.folder / "escrow").glob("*.json"))
@@ -122,8 +122,8 @@ def test_a_missing_secret_is_found(stage: Stage) -> None:
 
     assert ended.code == 1
     assert ended.out.startswith(f"credential alpha: store main: no secret alpha in {stage.folder / 'secrets.db'}\n")
-    assert "    → seed it with: rotator put\n" in ended.out
-    assert "can be rotated" not in ended.out
+    assert "    → seed it with rotator put NAME\n" in ended.out
+    assert "all is there" not in ended.out
 
 
 def test_an_unusable_document_is_found(stage: Stage) -> None:
@@ -325,7 +325,7 @@ def test_a_secret_of_aws_that_would_be_written_too_often_is_a_warning(
     ended = stage.cli("check", "--live")
     assert ended.code == 0
     assert ended.out.startswith("warning: credential alpha: would be written every 540 s")
-    assert ended.out.endswith("1 credentials can be rotated\n")
+    assert ended.out.endswith(": all is there to rotate 1 credential\n")
 
 
 def test_a_document_without_lifetime_is_sound(stage: Stage) -> None:

@@ -159,16 +159,14 @@ def test_put_refuses_an_answer_without_tokens_over_a_good_document(stage: Stage,
     assert (stage.document(), stage.version()) == (before, "1")
 
 
-def test_put_takes_an_answer_that_keeps_the_refresh_token(stage: Stage) -> None:
-    """An answer with a new access token only, of a provider that does not rotate, keeps the stored refresh token."""
+def test_put_wants_a_refresh_token_in_the_answer(stage: Stage) -> None:
+    """An answer with an access token only is refused: the two would not be of one login."""
     stage.ready()
-    before = stage.document()
 
     ended = put(stage, {"access_token": "canary-new", "expires_in": 60, "token_type": "Bearer"})
 
-    assert ended.code == 0
-    assert stage.document()["refresh_token"] == before["refresh_token"]
-    assert stage.document()["access_token"] == "canary-new"
+    assert ended.code == 2
+    assert stage.version() == "1"
 
 
 def test_put_replaces_what_was_no_document(stage: Stage) -> None:

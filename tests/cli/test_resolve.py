@@ -55,7 +55,7 @@ def test_discard_drops_the_unreadable_reply_from_escrow(stage: Stage) -> None:
     stage.cli("once")
     kept = stage.cli("escrow", "list").out
 
-    stage.cli("resolve", "alpha", "--discard")
+    assert stage.cli("resolve", "alpha", "--discard").err == ""
 
     assert kept.startswith("alpha\treply\t")
     assert stage.cli("escrow", "list").out == ""

@@ -33,7 +33,7 @@ STATES = [
     (situations.fresh, "fresh", False, "not due before 2026-01-01T00:53:", ""),
     (situations.due, "due", False, "its access token expires in less than 360 s", ""),
     (situations.of_unknown_expiry, "due", False, "its expiry is unknown", ""),
-    (situations.in_doubt, "in_doubt", False, "the reply to a refresh was lost at 2026-01-01T00:55:00Z", "wait, or"),
+    (situations.in_doubt, "in_doubt", False, "the reply to a refresh was lost at 2026-01-01T00:55:00Z", "or wait: it is tried once more"),
     (situations.in_doubt_for_a_person, "in_doubt", True, "the reply to a refresh was lost", "rotator resolve alpha"),
     (situations.in_doubt_twice, "in_doubt", True, "for the second time", "log in again: rotator put alpha"),
     (situations.in_doubt_elsewhere, "in_doubt", False, "may lie in the escrow of other/1/x", "let that holder run"),
@@ -43,7 +43,7 @@ STATES = [
     (situations.cooling_down_beside_another, "cooling_down", False, "rate_limited", ""),
     (situations.misconfigured, "unusable", True, "invalid_client", "client"),
     (situations.without_refresh_token, "unusable", True, "it has no refresh_token", "rotator put alpha"),
-    (situations.missing, "unusable", True, "no secret alpha in ", "seed it with: rotator put"),
+    (situations.missing, "unusable", True, "no secret alpha in ", "seed it with rotator put NAME"),
     (situations.held, "due", False, "other/1/x is at work on it", ""),
     (situations.stale, "due", False, "the store shows a refresh token that is already spent", ""),
     (situations.put_back, "unusable", True, "an old version was put back", "put the newer version back"),
@@ -150,8 +150,8 @@ def test_brackets_in_a_message_are_text(stage: Stage) -> None:
 DECISIONS = [
     (situations.fresh, "Fresh: the next run leaves it alone"),
     (situations.due, "Due: the next run refreshes it"),
-    (situations.in_doubt, "InDoubt: it is tried one more time near the end of the access token; wait, or rotator"),
-    (situations.in_doubt_for_a_person, "InDoubt: a person decides: rotator resolve alpha --replay"),
+    (situations.in_doubt, "InDoubt: log in again (rotator put alpha), or wait: it is tried once more near the token's end"),
+    (situations.in_doubt_for_a_person, "InDoubt: a person decides: log in again (rotator put alpha), or rotator resolve alpha --replay"),
     (situations.latched, f"Latched: a person is needed: {PUT}"),
     (situations.cooling_down, "CoolingDown: the next run waits"),
     (situations.misconfigured, "CoolingDown: the next run waits; "),
@@ -245,7 +245,7 @@ def test_what_cannot_be_read_ends_explain_with_its_error(stage: Stage) -> None:
 
     assert (ended.code, ended.out) == (1, "")
     assert "no secret alpha" in ended.err
-    assert "→ seed it with: rotator put" in ended.err
+    assert "→ seed it with rotator put NAME" in ended.err
 
 
 def test_an_unknown_name_is_bad_usage(stage: Stage) -> None:
