@@ -182,10 +182,9 @@ class Setbacks:
         hold = self._hold(attempt, 0.0, "in_doubt", answer.cause)
         tokens = stored_tokens(attempt.observed.situation.stored, attempt.credential.provider)
         expires_at = None if isinstance(tokens, Malformed) else tokens.expires_at
-        if expires_at is None or expires_at >= hold.until:
+        if expires_at is None or not self.clock.now() < expires_at < hold.until:
             return hold
-        until = max(expires_at, self.clock.now())
-        return replace(hold, until=until, floor=until)
+        return replace(hold, until=expires_at, floor=expires_at)
 
     def _successor_waits(self, attempt: Attempt) -> bool:
         """Return whether a holder that was held up has kept the answer to the first presentation."""

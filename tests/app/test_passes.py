@@ -63,7 +63,7 @@ def test_a_pass_that_is_stopped_starts_nothing_new(stage: Stage) -> None:
     """With one worker, `stop` during the first request lets that one finish and begins no other."""
     stage.config["workers"] = 1
     two_lanes(stage)
-    stop, go = Stop(), Stop()
+    stop, go = Stop(), threading.Event()
     held = stage.face().fault("delay_before_reply", delay_s=WAIT_S, until=go)
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(run, stage, stop=stop)
@@ -169,7 +169,7 @@ def test_a_free_worker_takes_the_next_job(stage: Stage) -> None:
     stage.provider("acme", timeout="30s")
     two_lanes(stage)
     stage.write("alpha", expires_at=int(stage.clock.now().timestamp()) + 1)  # the first of all
-    go = Stop()
+    go = threading.Event()
     slow = stage.face().fault("delay_before_reply", delay_s=WAIT_S, until=go)
     told: list[str] = []
     with ThreadPoolExecutor(1) as pool:

@@ -65,6 +65,7 @@ def test_a_one_shot_run_does_not_leave_the_last_try_to_a_pass_that_comes_too_lat
     world.replica().run(horizon_s=900)
     assert sent(world) == 0
     assert is_doubt(world.replica().run(horizon_s=60))
+    world.later(seconds=61)
     assert isinstance(world.replica().run(horizon_s=900), outcomes.Rotated)
 
 
