@@ -101,7 +101,7 @@ def check(context: Context, live: bool) -> int:
         return Exit.PERSON
     if faults:
         return Exit.TEMPORARY
-    say(f"{settings.source}: all is there to rotate {_credentials(app)}")
+    say(f"{settings.source}: {_credentials(app)} can be rotated")
     return Exit.WELL
 
 

@@ -108,7 +108,7 @@ def test_a_sound_world_is_said_to_be_sound(stage: Stage) -> None:
 
     code, findings = live(stage)
 
-    assert (code, findings) == (0, [f"{stage.file}: all is there to rotate 3 credentials"])
+    assert (code, findings) == (0, [f"{stage.file}: 3 credentials can be rotated"])
     assert [stage.version(name) for name in ("alpha", "beta", "gamma")] == ["1", "1", "1"]
     assert stage.records() == records
     assert not list((stage.folder / "escrow").glob("*.json"))
@@ -325,7 +325,7 @@ def test_a_secret_of_aws_that_would_be_written_too_often_is_a_warning(
     ended = stage.cli("check", "--live")
     assert ended.code == 0
     assert ended.out.startswith("warning: credential alpha: would be written every 540 s")
-    assert ended.out.endswith(": all is there to rotate 1 credential\n")
+    assert ended.out.endswith(": 1 credential can be rotated\n")
 
 
 def test_a_document_without_lifetime_is_sound(stage: Stage) -> None:
