@@ -180,7 +180,7 @@ def test_importing_the_handler_imports_nothing_of_other_homes() -> None:
 
 
 def test_a_pass_on_aws_imports_nothing_of_other_homes(deployed: SandboxServer) -> None:
-    """Nor does it when it works. But for rich: structlog imports it where it is installed, so a Lambda leaves it out."""
+    """Nor does a pass on AWS. But for rich: structlog imports it where it is installed, so a Lambda leaves it out."""
     seed(deployed, due=False)
     code = (
         "import sys, json; from rotator.aws_lambda import handler; print(json.dumps(handler({}, None)));"

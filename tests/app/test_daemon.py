@@ -13,13 +13,15 @@ from rotator import outcomes
 from rotator.daemon import FOREVER_S, Daemon
 from rotator.errors import ConfigError, Problem, StoreUnavailable
 from rotator.model import RateLimit
-from rotator.testing.memory import EPOCH, VirtualClock
+from rotator.rotation import Rotation
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID
+from tests.app.situations import Crash
 from tests.app.stage import WAIT_S, Stage, poll
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rotator.observe import Observed
     from rotator.outcomes import Outcome
     from rotator.wiring import App
 
@@ -254,20 +256,61 @@ def test_stopping_before_the_first_request_starts_nothing(real_stage: Stage) -> 
     assert stage.face().report.requests == 0
 
 
-def test_a_defect_in_a_job_is_not_swallowed(real_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is no error of ours ends the daemon with its traceback, for a supervisor to see."""
+def test_a_defect_in_one_job_leaves_the_others_in_work(real_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw, in the work on one credential, is told as that one's failure; the daemon goes on."""
+    stage = real_stage
+    stage.ready("alpha", "beta")
+    for name in ("alpha", "beta"):
+        expiring(stage, name)
+    real = Rotation._refresh
+
+    def broken(rotation: Rotation, observed: Observed, *args: Any) -> Outcome:
+        if observed.situation.credential.name == "alpha":
+            raise ZeroDivisionError("canary")
+        return real(rotation, observed, *args)
+
+    monkeypatch.setattr(Rotation, "_refresh", broken)
+    with running(stage) as daemon:
+        poll(lambda: daemon.of("alpha") and daemon.rotated("beta"), "both")
+
+    alpha = daemon.of("alpha")[0]
+    assert isinstance(alpha, outcomes.Failed)
+    assert alpha.reason == "defect"
+    assert "canary" not in alpha.error
+
+
+def test_the_end_of_the_process_is_not_swallowed(real_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no mere defect (an exit, a crash) in a worker ends the daemon."""
     stage = real_stage
     stage.ready()
     expiring(stage)
 
-    def broken(*_: object) -> None:
-        raise ZeroDivisionError
+    def gone(*_: object) -> None:
+        raise Crash
 
-    monkeypatch.setattr("rotator.rotation.Rotation._refresh", broken)
+    monkeypatch.setattr(Rotation, "_refresh", gone)
     daemon = Daemon(stage.app("daemon"), lambda: stage.app("daemon"), lambda _: None, lambda *_, **__: None)
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(Crash):
         daemon.run()
+
+
+def test_a_log_that_cannot_be_written_does_not_end_the_daemon(real_stage: Stage) -> None:
+    """With stderr closed the rotations go on."""
+    stage = real_stage
+    stage.ready("alpha", "beta")
+    for name in ("alpha", "beta"):
+        expiring(stage, name)
+
+    def closed(_: Outcome) -> None:
+        raise ValueError("I/O operation on closed file")
+
+    with running(stage) as daemon:
+        daemon.daemon.tell = closed
+        poll(lambda: stage.face().report.rotations == 2, "both rotations")
+
+    assert stage.is_live("alpha")
+    assert stage.is_live("beta")
 
 
 def test_a_far_expiry_is_looked_at_within_a_year(real_stage: Stage) -> None:
@@ -307,22 +350,3 @@ def test_an_edit_that_was_not_noticed_is_seen_when_the_time_comes(real_stage: St
 
     assert isinstance(daemon.of("alpha")[0], outcomes.Fresh)
     assert stage.face().report.requests == 0
-
-
-def test_the_bell_rings_by_the_injected_clock(real_stage: Stage) -> None:
-    """With a clock that is years off the machine's, what falls due in a moment of that clock is still rung for."""
-    stage = real_stage
-    stage.ready()
-    clock = VirtualClock(EPOCH.replace(year=2040))
-    daemon = Daemon(stage.app("daemon", clock=clock), stage.app, lambda _: None, lambda *_, **__: None)
-    from datetime import timedelta
-
-    from apscheduler.schedulers.background import BackgroundScheduler
-
-    scheduler = BackgroundScheduler(timezone="UTC")
-    scheduler.start()
-    try:
-        daemon._ring_at(scheduler, clock.now() + timedelta(seconds=0.2))
-        assert daemon._bell.wait(5)
-    finally:
-        scheduler.shutdown()

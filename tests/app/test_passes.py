@@ -7,10 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from rotator import outcomes
-from rotator.bell import Stop
 from rotator.bell import Stop
 from rotator.errors import StoreUnavailable
 from rotator.model import RateLimit
@@ -21,6 +18,8 @@ from tests.app import situations
 from tests.app.stage import WAIT_S, poll
 
 if TYPE_CHECKING:
+    import pytest
+
     from rotator.model import Credential
     from rotator.outcomes import Outcome
     from tests.app.stage import Stage

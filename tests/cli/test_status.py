@@ -33,7 +33,13 @@ STATES = [
     (situations.fresh, "fresh", False, "not due before 2026-01-01T00:53:", ""),
     (situations.due, "due", False, "its access token expires in less than 360 s", ""),
     (situations.of_unknown_expiry, "due", False, "its expiry is unknown", ""),
-    (situations.in_doubt, "in_doubt", False, "the reply to a refresh was lost at 2026-01-01T00:55:00Z", "or wait: it is tried once more"),
+    (
+        situations.in_doubt,
+        "in_doubt",
+        False,
+        "the reply to a refresh was lost at 2026-01-01T00:55:00Z",
+        "or wait: it is tried once more",
+    ),
     (situations.in_doubt_for_a_person, "in_doubt", True, "the reply to a refresh was lost", "rotator resolve alpha"),
     (situations.in_doubt_twice, "in_doubt", True, "for the second time", "log in again: rotator put alpha"),
     (situations.in_doubt_elsewhere, "in_doubt", False, "may lie in the escrow of other/1/x", "let that holder run"),
@@ -150,8 +156,14 @@ def test_brackets_in_a_message_are_text(stage: Stage) -> None:
 DECISIONS = [
     (situations.fresh, "Fresh: the next run leaves it alone"),
     (situations.due, "Due: the next run refreshes it"),
-    (situations.in_doubt, "InDoubt: log in again (rotator put alpha), or wait: it is tried once more near the token's end"),
-    (situations.in_doubt_for_a_person, "InDoubt: a person decides: log in again (rotator put alpha), or rotator resolve alpha --replay"),
+    (
+        situations.in_doubt,
+        "InDoubt: log in again (rotator put alpha), or wait: it is tried once more near the token's end",
+    ),
+    (
+        situations.in_doubt_for_a_person,
+        "InDoubt: a person decides: log in again (rotator put alpha), or rotator resolve alpha --replay",
+    ),
     (situations.latched, f"Latched: a person is needed: {PUT}"),
     (situations.cooling_down, "CoolingDown: the next run waits"),
     (situations.misconfigured, "CoolingDown: the next run waits; "),

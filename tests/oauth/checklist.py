@@ -10,19 +10,22 @@ ITEMS = tuple(
     f"{part}{number:02}" for part, count in (("R", 20), ("S", 23), ("E", 15)) for number in range(1, count + 1)
 )
 
+NOT_APPLICABLE = {
+    "R10": "client authentication by mTLS is not offered, so that there is no alias to prefer",
+    "R19": "endpoints come from the configuration, nothing is discovered",
+    "R20": "the token endpoint is pinned by the configuration",
+    "E13": "revocation comes with the command `rotator revoke`",
+    "E14": "bootstrap comes with the command `rotator login`",
+}
+
 ELSEWHERE = {
-    "R10": "does not apply: client authentication by mTLS is not offered, so that there is no alias to prefer",
-    "R17": "tests/rotation: the claim is durable before the request goes out, in the crash matrix",
-    "R18": "tests/rotation: one refresh among replicas, claims and leases; the read after the lease is taken",
-    "R19": "does not apply: endpoints come from the configuration, nothing is discovered",
-    "R20": "does not apply: the token endpoint is pinned by the configuration",
-    "S04": "tests/rotation: one compare-and-swap writes both tokens, after the escrow has them",
-    "S09": "tests/rotation: a token that is due again at once is held back",
-    "S10": "tests/rotation: expires_at counts from the time of sending",
-    "E03": "tests/rotation: after a rejection the document is read again, and a newer refresh token wins",
-    "E08": "tests/rotation: the hold after a failure has a floor of a minute that --force keeps",
-    "E09": "tests/rotation: a failed refresh leaves the document as it was",
-    "E13": "comes with the command `rotator revoke`",
-    "E14": "comes with the command `rotator login`",
-    "E15": "tests/config: two credentials on one secret are refused",
+    "R17": "rotation/test_crash_matrix.py::test_a_crash_anywhere_spends_no_token_twice_and_loses_none_that_arrived",
+    "R18": "rotation/test_crash_matrix.py::test_an_open_claim_is_never_sent_by_another_replica_while_the_lease_lasts",
+    "S04": "rotation/test_crash_matrix.py::test_a_crash_during_recovery_is_recovered_from",
+    "S09": "rotation/test_strange_tokens.py::test_a_token_that_is_due_at_once_is_not_refreshed_in_a_loop",
+    "S10": "rotation/test_procedure.py::test_the_expiry_counts_from_the_sending",
+    "E03": "rotation/test_procedure.py::test_a_rejection_after_a_person_put_a_new_token_is_no_dead_grant",
+    "E08": "rotation/test_procedure.py::test_a_provider_that_did_not_process_is_asked_again_after_a_pause",
+    "E09": "rotation/test_procedure.py::test_a_failed_refresh_changes_nothing_in_the_store",
+    "E15": "app/test_passes.py::test_two_documents_with_one_refresh_token_are_both_refused",
 }

@@ -24,6 +24,23 @@ def test_a_due_credential_gets_new_tokens_and_keeps_unknown_fields() -> None:
     assert world.events == ["rotation.started", "rotation.succeeded"]
 
 
+def test_the_expiry_counts_from_the_sending() -> None:
+    """S10: a provider that takes its time does not make the stored expiry later than the real one."""
+    world = World()
+    world.until_due()
+    real = world.provider
+    sent_at = int(world.clock.now().timestamp())
+
+    def slowly(request: object) -> object:
+        answer = real._process(request)  # type: ignore[arg-type]
+        world.later(seconds=20)
+        return answer
+
+    world.provider.script.append(slowly)  # type: ignore[arg-type]
+    assert isinstance(world.replica().run(), outcomes.Rotated)
+    assert world.document["expires_at"] == sent_at + 3600
+
+
 def test_nothing_happens_before_it_is_due() -> None:
     """A fresh credential is left alone: no request, no write, no event."""
     world = World()
