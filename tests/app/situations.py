@@ -46,6 +46,11 @@ def in_doubt_for_a_person(stage: Stage) -> None:
     in_doubt(stage)
 
 
+def given_up(stage: Stage) -> None:
+    in_doubt(stage)
+    stage.cli("resolve", "alpha", "--discard")
+
+
 def in_doubt_twice(stage: Stage) -> None:
     stage.provider("acme", replay={"window": "30s"})
     stage.ready()

@@ -242,6 +242,18 @@ def test_an_escrow_that_takes_nothing_is_found(stage: Stage) -> None:
     assert findings[0].startswith(f"escrow: escrow folder {stage.folder / 'file' / 'escrow'}: ")
 
 
+def test_an_audit_file_that_takes_nothing_is_found(stage: Stage) -> None:
+    """An audit file in a folder that is not there is told with its path, and may be there by the next run."""
+    stage.ready()
+    stage.config["audit"] = [{"type": "jsonl", "path": str(stage.folder / "nowhere" / "audit.jsonl")}]
+
+    code, [finding] = live(stage)
+
+    assert code == 75
+    assert finding.startswith("audit: ")
+    assert str(stage.folder / "nowhere" / "audit.jsonl") in finding
+
+
 def test_a_state_that_takes_nothing_is_found(stage: Stage) -> None:
     """A state below a file, which can never be made, needs a person."""
     stage.ready()

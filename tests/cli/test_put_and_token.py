@@ -214,6 +214,17 @@ def test_put_refuses_a_rejected_refresh_token(stage: Stage) -> None:
     assert "rotator resolve alpha --clear" in ended.err
 
 
+def test_put_stores_nothing_that_it_cannot_audit(stage: Stage) -> None:
+    """With an audit file that cannot be written the document stays as it is, and the code is 75."""
+    stage.ready()
+    stage.config["audit"] = [{"type": "jsonl", "path": str(stage.folder / "nowhere" / "audit.jsonl")}]
+
+    ended = put(stage, login(stage))
+
+    assert (ended.code, ended.out) == (75, "")
+    assert stage.version() == "1"
+
+
 def test_put_ends_a_latch(stage: Stage) -> None:
     """A new refresh token in the store makes a latched credential work again, without another word."""
     situations.latched(stage)

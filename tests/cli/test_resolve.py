@@ -93,6 +93,7 @@ REFUSALS = [
     (situations.waiting_in_escrow, "--discard", "its successor waits in escrow", "rotator escrow replay"),
     (situations.fresh, "--clear", "alpha is not latched: there is nothing to clear", ""),
     (situations.in_doubt, "--clear", "alpha is in doubt, not latched", "--replay or --discard"),
+    (situations.given_up, "--clear", "the rotation of alpha was given up", "rotator put alpha"),
     (situations.without_refresh_token, "--clear", "it has no refresh_token", "rotator put alpha"),
 ]
 

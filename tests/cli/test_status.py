@@ -158,11 +158,11 @@ DECISIONS = [
     (situations.due, "Due: the next run refreshes it"),
     (
         situations.in_doubt,
-        "InDoubt: log in again (rotator put alpha), or wait: it is tried once more near the token's end",
+        "InDoubt: log in again (rotator put alpha), or wait: it is tried once more",
     ),
     (
         situations.in_doubt_for_a_person,
-        "InDoubt: a person decides: log in again (rotator put alpha), or rotator resolve alpha --replay",
+        "InDoubt: a person decides: log in again (rotator put alpha), or rotator",
     ),
     (situations.latched, f"Latched: a person is needed: {PUT}"),
     (situations.cooling_down, "CoolingDown: the next run waits"),

@@ -56,6 +56,7 @@ class Watch:
     parents: dict[str, str] = field(default_factory=dict)
     by_digest: dict[str, str] = field(default_factory=dict)
     started: dict[str, int] = field(default_factory=dict)
+    last_sent: dict[str, str] = field(default_factory=dict)
     looked_at_s: dict[str, float] = field(default_factory=dict)
     cooldown: tuple[float, float] = (0.0, 0.0)
     waiting_s: float = 0.0
@@ -72,6 +73,7 @@ class Watch:
         digest = digest_of(request.refresh_token)
         self.by_digest[digest] = token
         self._audited_before(process)
+        self.last_sent[process.name] = digest
         if digest in self.latched:
             raise Violation(f"promise 6: {token} was latched and is sent again")
         durable_s, until_s = self.cooldown
@@ -158,6 +160,8 @@ class Watch:
         """An event is durable: promises 6 and 7."""
         if event.event == "rotation.started":
             self.started[process.name] = self.started.get(process.name, 0) + 1
+        if event.event == "rotation.failed" and event.details.get("reason") == "rejected":
+            self.latched.add(self.last_sent[process.name])
         text = repr(event)
         if "rt-" in text or "at-" in text.replace("rot-", ""):
             raise Violation(f"promise 7: a token in {event.event}")
@@ -221,7 +225,7 @@ class Watch:
             and float(document["expires_at"]) <= world.scheduler.now_s + world.start_s
         ):
             raise Violation("promise 9: a live credential has an expired access token although all is well")
-        if not alive and not self.explained_loss() and not world.reseeded:
+        if not alive and not self.explained_loss() and not world.reseeded and not world.revoked:
             raise Violation(f"promise 2: the stored token {stored} is dead and no reply was lost")
 
     def _reached(self, successor: str, stored: str) -> bool:

@@ -231,6 +231,7 @@ class SimEndpoint(_Port):
         world.watch.arrives(self.process, request)
         answer = world.provider.refresh(request, deadline_s=deadline_s)
         world.watch.answered(self.process, request, answer)
+        world.amid_the_exchange()
         if kind == "crash_after":
             raise Crash
         if kind == "doubt_applied":

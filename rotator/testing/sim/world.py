@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 SECRET = "payroll"
 LIFETIME_S = 3600.0
 STALE_S = 60.0
+AMID = 0.3
+"""The chance that a person who is going to log in does so while a request is out: the moment that hurts most."""
+
 LOOK_S = 1200.0
 """How long a simulated daemon sleeps at most: a change is noticed by then."""
 SEAL = AesSeal(lambda: bytes(32))
@@ -54,6 +57,8 @@ class Scenario:
     Args:
         safe: Replaying does no harm: the provider keeps old refresh tokens.
         escrow: In the state record, in one shared place, or in a private place per host.
+        reseeds: How often a person logs in again, at any time or in the middle of an exchange.
+        revocations: How often the provider's operator ends the grant.
         hosts: One process each; `once` processes are one-shot runs every quarter of an hour.
         skew_s: How far the clocks may be off, either way.
     """
@@ -70,6 +75,7 @@ class Scenario:
     faults: int = 0
     edits: int = 0
     reseeds: int = 0
+    revocations: int = 0
     outages: tuple[tuple[str, float, float], ...] = ()
     generations: float = 3.0
 
@@ -101,6 +107,7 @@ class Scenario:
             faults=chance.choice((0, 1, 2, 4, 8)),
             edits=chance.choice((0, 0, 1, 3)),
             reseeds=chance.choice((0, 0, 0, 1)),
+            revocations=chance.choice((0, 0, 0, 0, 0, 1)),
             outages=outages,
         )
 
@@ -123,6 +130,8 @@ class World:
     credential: Credential = field(init=False)
     slowness_s: float = 2.0
     reseeded: int = 0
+    revoked: bool = False
+    _logins_left: int = 0
     instances: int = 0
     healing: bool = False
     start_s: float = START.timestamp()
@@ -166,8 +175,11 @@ class World:
             self._start(f"host{number}", mode, self.chance.uniform(0, 600))
         for _ in range(scenario.edits):
             self._at(self.chance.uniform(0, 3 * LIFETIME_S), self._edit)
+        self._logins_left = scenario.reseeds
         for _ in range(scenario.reseeds):
             self._at(self.chance.uniform(0, 3 * LIFETIME_S), self._reseed)
+        for _ in range(scenario.revocations):
+            self._at(self.chance.uniform(0, 3 * LIFETIME_S), self._revoke)
         self.scheduler.run(scenario.generations * LIFETIME_S, self._after_step)
         self.healing = True
         self.faults.left = 0
@@ -184,7 +196,7 @@ class World:
                 if mode:
                     after_s = self.chance.choice((1.0, 60.0, 900.0)) if process.crashed else 0.0
                     self._start(host, mode.split("#")[0], after_s)
-        untouched = not (self.faults.injected or self.scenario.outages or self.scenario.reseeds)
+        untouched = not (self.faults.injected or self.scenario.outages or self.scenario.reseeds or self.revoked)
         if untouched and float(self.document()["expires_at"]) <= self.scheduler.now_s + self.start_s:
             raise Violation("promise 9: a token expired although nothing went wrong")
 
@@ -336,8 +348,23 @@ class World:
         if self.traced:
             self.trace.append(f"{self.scheduler.now_s:10.2f}  a person edits")
 
+    def amid_the_exchange(self) -> None:
+        """A person who was going to log in may do so just now, while a request is out."""
+        if self._logins_left and self.chance.random() < AMID:
+            self._reseed()
+
+    def _revoke(self) -> None:
+        """The provider's operator ends the newest grant."""
+        self.provider.families[-1].revoked = True
+        self.revoked = True
+        if self.traced:
+            self.trace.append(f"{self.scheduler.now_s:10.2f}  the grant is revoked")
+
     def _reseed(self) -> None:
         """A person logs in again and puts the answer."""
+        if not self._logins_left:
+            return
+        self._logins_left -= 1
         before = self.store.read(SECRET)
         self.reseeded += 1
         self.store.raw_put(SECRET, json.dumps({**self.document(), **self.provider.login()}))

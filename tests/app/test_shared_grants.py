@@ -1,0 +1,92 @@
+"""Credentials that share a secret or a grant are refused before one of them spends the other's token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rotator import outcomes
+
+if TYPE_CHECKING:
+    from rotator.outcomes import Outcome
+    from tests.app.stage import Stage
+
+
+def run(stage: Stage, *, force: bool = False) -> dict[str, Outcome]:
+    app = stage.app()
+    return {outcome.name: outcome for outcome in app.passes.run(app.credentials, horizon_s=900.0, force=force)}
+
+
+def test_two_credentials_on_one_secret_are_refused_by_the_configuration(stage: Stage) -> None:
+    """Two entries that name one secret end every command with 2 and the name of the first one."""
+    stage.ready()
+    stage.credential("beta", secret="alpha")
+
+    ended = stage.cli("once")
+
+    assert ended.code == 2
+    assert "credentials[1] (beta).secret: credential alpha already rotates this secret" in ended.err
+    assert stage.face().report.requests == 0
+
+
+def test_one_secret_under_two_store_names_is_refused_by_the_pass(stage: Stage) -> None:
+    """A second store that is the same file by another spelling gets both credentials refused, and nothing is sent."""
+    stage.ready()
+    stage.config["stores"]["same"] = {"type": "local", "path": f"{stage.folder}/../{stage.folder.name}/secrets.db"}
+    stage.config["credentials"][0]["store"] = "main"
+    stage.credential("beta", secret="alpha", store="same")
+    (stage.folder / "x").mkdir()
+    stage.until_due()
+
+    results = run(stage, force=True)
+
+    assert {name: getattr(outcome, "reason", "") for name, outcome in results.items()} == {
+        "alpha": "unusable",
+        "beta": "unusable",
+    }
+    assert stage.face().report.requests == 0
+
+
+def test_two_documents_with_one_refresh_token_are_both_refused(stage: Stage) -> None:
+    """Two secrets that hold one grant are told with each other's name and what to do, and neither is sent."""
+    stage.ready("alpha", "beta", "gamma")
+    stage.write("beta", refresh_token=stage.document("alpha")["refresh_token"])
+    stage.until_due()
+
+    ended = stage.cli("once", "--json")
+
+    failed = {one["name"]: one for one in ended.json["failed"]}
+    assert set(failed) == {"alpha", "beta"}
+    assert "it shares one grant with beta" in failed["alpha"]["error"]
+    assert "it shares one grant with alpha" in failed["beta"]["error"]
+    assert failed["beta"]["action"].startswith("give each credential a login of its own")
+    assert [one["name"] for one in ended.json["rotated"]] == ["gamma"]
+    assert (ended.code, stage.face().report.requests) == (1, 1)
+
+
+def test_a_copy_of_a_spent_token_is_refused(stage: Stage) -> None:
+    """A document with the token that another credential has already spent is refused, and not sent."""
+    stage.ready("alpha", "beta")
+    stage.write("beta", refresh_token=stage.document("alpha")["refresh_token"])
+    stage.until_due()
+    copied = stage.document("beta")["refresh_token"]
+    stage.write("beta", refresh_token=None)
+    run(stage)
+    stage.write("beta", refresh_token=copied)
+
+    results = run(stage)
+
+    assert isinstance(results["beta"], outcomes.Failed)
+    assert results["beta"].reason == "unusable"
+    assert stage.face().report.spent_twice == ()
+
+
+def test_naming_one_of_two_that_share_a_grant_spends_it_once(stage: Stage) -> None:
+    """Two passes, each with one name, do not present the refresh token that both documents hold twice."""
+    stage.ready("alpha", "beta")
+    stage.write("beta", refresh_token=stage.document("alpha")["refresh_token"])
+    stage.until_due()
+
+    stage.cli("once", "--name", "alpha")
+    stage.cli("once", "--name", "beta")
+
+    assert stage.face().report.spent_twice == ()
