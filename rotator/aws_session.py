@@ -87,7 +87,7 @@ def _keep_requests_out_of_logs() -> None:
     """Stop botocore's debug lines, which hold request and response bodies, even when the root logs at DEBUG."""
     logger = logging.getLogger("botocore")
     if logger.getEffectiveLevel() < logging.INFO or logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
+        logger.setLevel(logging.WARNING)
 
 
 def _refuse_partial_answer(response_dict: Mapping[str, Any], **_: object) -> None:

@@ -19,6 +19,7 @@ from apscheduler.triggers.date import DateTrigger
 
 from rotator import outcomes, policy
 from rotator.bell import Bell
+from rotator.clocks import SystemClock
 from rotator.dispatch import Dispatcher, Job
 from rotator.errors import ConfigError, RotatorError
 from rotator.grants import GrantIndex
@@ -117,14 +118,14 @@ class Daemon:
     # ---------------------------------------------------------------------------------------------- the loop
 
     def _loop(self, scheduler: BackgroundScheduler) -> None:
-        with ThreadPoolExecutor(self.app.settings.workers, thread_name_prefix="rotate") as pool:
-            dispatcher = self._dispatcher(pool)
+        with contextlib.ExitStack() as pools:
+            dispatcher = self._dispatcher(pools)
             self._look_at(self.app.credentials)
             next_check = self._in(self.change_check_s)
-            self.note("running", credentials=len(self._watched))
+            self._log("running", credentials=len(self._watched))
             while True:
                 if self._reloading:
-                    dispatcher = self._reloaded(dispatcher, pool)
+                    dispatcher = self._reloaded(dispatcher, pools)
                 for job, outcome in dispatcher.finished():
                     self._done(job, outcome)
                 if self._stopping:
@@ -143,21 +144,26 @@ class Daemon:
                 self._bell.wait(LONGEST_SLEEP_S)
 
     def _ring_at(self, scheduler: BackgroundScheduler, at: datetime) -> None:
-        """Ask for the bell at an instant; the wait ends by itself should it be lost."""
-        if at <= self.app.surroundings.clock.now():
+        """Ask for the bell at an instant of our clock; the scheduler goes by the machine's.
+
+        The wait ends by itself should the bell be lost.
+        """
+        left = at - self.app.surroundings.clock.now()
+        if left <= timedelta(0):
             self._bell.ring()
             return
         scheduler.add_job(
             self._bell.ring,
-            DateTrigger(run_date=at, timezone="UTC"),
+            DateTrigger(run_date=SystemClock().now() + left, timezone="UTC"),
             id="bell",
             replace_existing=True,
             misfire_grace_time=None,
             coalesce=True,
         )
 
-    def _dispatcher(self, pool: ThreadPoolExecutor) -> Dispatcher:
+    def _dispatcher(self, pools: contextlib.ExitStack) -> Dispatcher:
         app = self.app
+        pool = pools.enter_context(ThreadPoolExecutor(app.settings.workers, thread_name_prefix="rotate"))
         return Dispatcher(
             app.rotation,
             app.observer,
@@ -238,7 +244,7 @@ class Daemon:
             try:
                 versions = self.app.stores[store].versions([watched.credential.secret for watched in members])
             except RotatorError as error:
-                self.note("change check failed", store=store, error=str(error))
+                self._log("change check failed", store=store, error=str(error))
                 continue
             changed = [
                 watched.credential
@@ -246,16 +252,16 @@ class Daemon:
                 if not watched.busy and versions.get(watched.credential.secret, watched.version) != watched.version
             ]
             if changed:
-                self.note("changed in the store", credentials=[credential.name for credential in changed])
+                self._log("changed in the store", credentials=[credential.name for credential in changed])
                 self._look_at(changed)
 
-    def _reloaded(self, dispatcher: Dispatcher, pool: ThreadPoolExecutor) -> Dispatcher:
+    def _reloaded(self, dispatcher: Dispatcher, pools: contextlib.ExitStack) -> Dispatcher:
         """Take over a new configuration once nothing is in flight; a faulty one changes nothing."""
         self._reloading = False
         try:
             app = self.reload()
         except ConfigError as error:
-            self.note("the new configuration is faulty; the old one stays", problems=str(error))
+            self._log("the new configuration is faulty; the old one stays", problems=str(error))
             return dispatcher
         dispatcher.abandon()
         while dispatcher.running:
@@ -267,8 +273,13 @@ class Daemon:
         self._watched.clear()
         self._grants = GrantIndex(with_spent=False)
         self._look_at(app.credentials)
-        self.note("reloaded", credentials=len(self._watched))
-        return self._dispatcher(pool)
+        self._log("reloaded", credentials=len(self._watched))
+        pools.close()  # no thread of it works any more, and the new one may be larger
+        return self._dispatcher(pools)
+
+    def _log(self, text: str, **facts: Any) -> None:
+        with contextlib.suppress(OSError, ValueError):  # a closed stderr must not end the daemon
+            self.note(text, **facts)
 
     def _next_entry(self) -> datetime | None:
         return self._heap[0].at if self._heap else None

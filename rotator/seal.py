@@ -111,13 +111,16 @@ def _derived(master: bytes, purpose: bytes) -> bytes:
 # ------------------------------------------------------------------------------------------------ key sources
 
 
-def key_from_env(name: str) -> bytes:
+def key_from_env(name: str, env: Mapping[str, str] | None = None) -> bytes:
     """Return the key in an environment variable: 32 bytes as base64.
+
+    Args:
+        env: Where the variable is looked up; the process's own environment if None.
 
     Raises:
         ConfigError: The variable is not set, or holds something else.
     """
-    text = os.environ.get(name)
+    text = (os.environ if env is None else env).get(name)
     if not text:
         raise _problem(f"the environment variable {name} is not set", _MAKE_ONE)
     return _decoded(text, f"the environment variable {name}")

@@ -234,7 +234,7 @@ class _Adapters:
         seal = cast("configured.SealSettings", self.settings.seal_in_effect)  # checked with the configuration
         if seal.key_env:
             variable = seal.key_env
-            return lambda: key_from_env(variable)
+            return lambda: key_from_env(variable, self.surroundings.env)
         if seal.key_file:
             path = seal.key_file
             return lambda: key_from_file(path)

@@ -82,12 +82,12 @@ def test_a_malformed_endpoint_is_named(fake_session: boto3.Session) -> None:
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(logging.NOTSET, logging.INFO), (logging.DEBUG, logging.INFO), (logging.ERROR, logging.ERROR)],
+    [(logging.NOTSET, logging.WARNING), (logging.DEBUG, logging.WARNING), (logging.ERROR, logging.ERROR)],
 )
 def test_debug_lines_of_botocore_are_off(
     fake_session: boto3.Session, monkeypatch: pytest.MonkeyPatch, before: int, after: int
 ) -> None:
-    """The logger of botocore is never below INFO, for its debug lines hold requests; a higher level stays."""
+    """The logger of botocore is never below WARNING unless somebody sets it so above DEBUG, for its debug lines hold requests; a higher level stays."""
     logger = logging.getLogger("botocore")
     monkeypatch.setattr(logger, "level", before)
     logging.Logger.manager._clear_cache()  # type: ignore[attr-defined]

@@ -27,5 +27,5 @@ ELSEWHERE = {
     "E03": "rotation/test_procedure.py::test_a_rejection_after_a_person_put_a_new_token_is_no_dead_grant",
     "E08": "rotation/test_procedure.py::test_a_provider_that_did_not_process_is_asked_again_after_a_pause",
     "E09": "rotation/test_procedure.py::test_a_failed_refresh_changes_nothing_in_the_store",
-    "E15": "app/test_passes.py::test_two_documents_with_one_refresh_token_are_both_refused",
+    "E15": "app/test_shared_grants.py::test_two_documents_with_one_refresh_token_are_both_refused",
 }
