@@ -57,6 +57,8 @@ def configure_logging(level: str, stream: TextIO | None = None) -> structlog.std
         structlog.stdlib.ProcessorFormatter(processors=[_as_fields, *_renderers(terminal=target.isatty())])
     )
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+    # It has a level of its own (`rotator.aws_session`), which the root's does not touch.
+    logging.getLogger("botocore").setLevel(max(number, logging.WARNING))
     own = logging.getLogger(LOGGER)
     own.setLevel(number)
     logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(

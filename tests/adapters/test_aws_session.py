@@ -87,7 +87,7 @@ def test_a_malformed_endpoint_is_named(fake_session: boto3.Session) -> None:
 def test_debug_lines_of_botocore_are_off(
     fake_session: boto3.Session, monkeypatch: pytest.MonkeyPatch, before: int, after: int
 ) -> None:
-    """The logger of botocore is never below WARNING unless somebody sets it so above DEBUG, for its debug lines hold requests; a higher level stays."""
+    """Debug lines of botocore, which hold requests, stay off; a level that somebody set above them stays."""
     logger = logging.getLogger("botocore")
     monkeypatch.setattr(logger, "level", before)
     logging.Logger.manager._clear_cache()  # type: ignore[attr-defined]
