@@ -1,13 +1,12 @@
-"""`rotator run`: one ticking loop over a heap that can be rebuilt from the stores at any time.
+"""`rotator run`: one ticking loop over an agenda that can be rebuilt from the stores at any time.
 
-APScheduler rings the bell, and nothing else: whether its jobs are late, merged or lost, the loop looks at the heap
+APScheduler rings the bell, and nothing else: whether its jobs are late, merged or lost, the loop looks at the agenda
 and at the stores and misses nothing. One job per credential was rejected: a late one-shot job is dropped for good.
 """
 
 from __future__ import annotations
 
 import contextlib
-import heapq
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,12 +17,15 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 
 from rotator import outcomes, policy
+from rotator.agenda import Agenda
 from rotator.bell import Bell
 from rotator.clocks import SystemClock
 from rotator.dispatch import Dispatcher, Job
 from rotator.errors import ConfigError, RotatorError
 from rotator.grants import GrantIndex
 from rotator.observe import Observed
+from rotator.passes import planned_of
+from rotator.schedule import Planned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,22 +48,13 @@ not fall into step with other minutely work."""
 FOREVER_S = 366 * 86_400.0
 
 
-@dataclass(order=True, slots=True)
-class Entry:
-    """When to look at a credential next. An entry whose turn is outdated is skipped when it comes up."""
-
-    at: datetime
-    name: str
-    turn: int
-
-
 @dataclass(slots=True)
 class Watched:
     """What the daemon remembers of a credential: enough to place it, nothing that the stores do not know better."""
 
     credential: Credential
-    turn: int = 0
     version: str = ""
+    lane: str = ""
     deadline: datetime | None = None
     busy: bool = False
 
@@ -86,7 +79,7 @@ class Daemon:
     _bell: Bell = field(default_factory=Bell)
     _stopping: bool = False
     _reloading: bool = False
-    _heap: list[Entry] = field(default_factory=list)
+    _agenda: Agenda = field(default_factory=Agenda)
     _watched: dict[str, Watched] = field(default_factory=dict)
     _grants: GrantIndex = field(default_factory=lambda: GrantIndex(with_spent=False))
 
@@ -139,7 +132,7 @@ class Daemon:
                     next_check = self._in(self.change_check_s)
                 self._queue_due(dispatcher)
                 opens = dispatcher.pump()
-                ring_at = min(filter(None, (opens, next_check, self._next_entry())))
+                ring_at = min(filter(None, (opens, next_check, self._agenda.next_at())))
                 self._ring_at(scheduler, ring_at)
                 self._bell.wait(LONGEST_SLEEP_S)
 
@@ -175,15 +168,19 @@ class Daemon:
         )
 
     def _queue_due(self, dispatcher: Dispatcher) -> None:
-        now = self.app.surroundings.clock.now()
-        while self._heap and self._heap[0].at <= now:
-            entry = heapq.heappop(self._heap)
-            watched = self._watched.get(entry.name)
-            if watched is None or watched.turn != entry.turn or watched.busy:
-                continue
+        for name, start_at in self._agenda.take_due(self.app.surroundings.clock.now()):
+            watched = self._watched[name]
             watched.busy = True
-            sharer = self._grants.sharer(entry.name)
-            dispatcher.add(Job(watched.credential, deadline=watched.deadline, shared_with=sharer))
+            sharer = self._grants.sharer(name)
+            dispatcher.add(
+                Job(
+                    watched.credential,
+                    deadline=watched.deadline,
+                    start_at=start_at,
+                    version=watched.version,
+                    shared_with=sharer,
+                )
+            )
 
     def _done(self, job: Job, outcome: Outcome) -> None:
         """Tell an outcome and plan the next look."""
@@ -193,20 +190,22 @@ class Daemon:
         if watched is None or watched.credential is not job.credential:
             return  # gone, or changed by a reload meanwhile
         watched.busy = False
+        refresh_at = None
         match outcome:
             case outcomes.Rotated(expires_at=expires_at, version=version, next_at=next_at, digest=digest):
                 watched.version, watched.deadline = version, expires_at
                 self._grants.replace(job.credential.name, digest)
                 at = next_at or self._in(self.app.surroundings.pause_s)
+                refresh_at = next_at
             case outcomes.Fresh(until=until):
-                at = until
+                at = refresh_at = until
             case outcomes.Deferred(retry_at=retry_at):
                 at = retry_at or self._in(self.app.surroundings.pause_s)
             case outcomes.Failed(retry_at=retry_at):
                 at = retry_at or self._in(PERSON_S)
             case _:
                 assert_never(outcome)
-        self._plan(watched, at)
+        self._plan(watched, at, refresh_at)
 
     # ------------------------------------------------------------------------------------- what is watched
 
@@ -220,20 +219,25 @@ class Daemon:
         if watched is None or watched.credential is not credential:
             watched = self._watched[credential.name] = Watched(credential)
         at = self.app.surroundings.clock.now()
+        refresh_at = None
         if isinstance(observed, Observed):
             situation = observed.situation
             watched.version = situation.stored.version
+            watched.lane = observed.provider_key
+            planned = planned_of(observed)
+            watched.deadline = planned.deadline if planned else None
             decision = policy.decide(situation)
             if isinstance(decision, policy.Fresh):
-                at = decision.until
-            elif isinstance(decision, policy.Due):
-                watched.deadline = decision.deadline
-        self._plan(watched, at)
+                at = refresh_at = decision.until
+        self._plan(watched, at, refresh_at)
 
-    def _plan(self, watched: Watched, at: datetime) -> None:
-        watched.turn += 1
+    def _plan(self, watched: Watched, at: datetime, refresh_at: datetime | None) -> None:
+        """Plan the next look; a refresh that is known to come takes part in its provider's budget."""
+        name = watched.credential.name
         at = min(max(at, self.app.surroundings.clock.now()), self._in(FOREVER_S))
-        heapq.heappush(self._heap, Entry(at, watched.credential.name, watched.turn))
+        planned = Planned(name, refresh_at, watched.deadline) if refresh_at and watched.deadline else None
+        limit = watched.credential.provider.rate_limit
+        self._agenda.plan(name, at, lane=watched.lane, limit=limit, planned=planned)
 
     def _check_changes(self) -> None:
         """List versions, store by store, and look at what changed; a store that fails is asked again next time."""
@@ -269,7 +273,7 @@ class Daemon:
             for job, outcome in dispatcher.finished():
                 self._done(job, outcome)
         self.app = app
-        self._heap.clear()
+        self._agenda = Agenda()
         self._watched.clear()
         self._grants = GrantIndex(with_spent=False)
         self._look_at(app.credentials)
@@ -280,9 +284,6 @@ class Daemon:
     def _log(self, text: str, **facts: Any) -> None:
         with contextlib.suppress(OSError, ValueError):  # a closed stderr must not end the daemon
             self.note(text, **facts)
-
-    def _next_entry(self) -> datetime | None:
-        return self._heap[0].at if self._heap else None
 
     def _in(self, seconds: float) -> datetime:
         return self.app.surroundings.clock.now() + timedelta(seconds=seconds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -47,6 +47,7 @@ class Job:
     Args:
         deadline: When its access token ends; the earliest deadline goes first. None, unknown, goes before all.
         observed: What was already read, to be used while it is young.
+        start_at: When the budget demands the start, for the document at `version`; another one has times of its own.
         lane: The provider's and client's key, known once it was looked at.
         slot: When its request may leave; None without a budget.
     """
@@ -56,6 +57,8 @@ class Job:
     observed: Observed | None = None
     force: bool = False
     horizon_s: float = 0.0
+    start_at: datetime | None = None
+    version: str = ""
     shared_with: str | None = None
     lane: str = ""
     slot: datetime | None = None
@@ -249,10 +252,16 @@ class Dispatcher:
         if observed is None or self.clock.now() - observed.at > timedelta(seconds=GOOD_FOR_S):
             try:
                 observed = self.observer.observe(
-                    job.credential, horizon_s=job.horizon_s, force=job.force, shared_with=job.shared_with
+                    job.credential,
+                    horizon_s=job.horizon_s,
+                    force=job.force,
+                    start_at=job.start_at,
+                    shared_with=job.shared_with,
                 )
             except RotatorError as error:
                 return outcomes.of_error(job.credential.name, error)
+            if observed.situation.stored.version != job.version:
+                observed = replace(observed, situation=replace(observed.situation, start_at=None))
         due = isinstance(policy.decide(observed.situation), policy.Due)
         if due and job.lane != observed.provider_key:
             job.observed = observed

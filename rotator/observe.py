@@ -58,6 +58,7 @@ class Observer:
         *,
         horizon_s: float = 0.0,
         force: bool = False,
+        start_at: datetime | None = None,
         shared_with: str | None = None,
     ) -> Observed:
         """Read everything about a credential: one read of the store, two of the state.
@@ -88,6 +89,7 @@ class Observer:
             escrow_shared=self.escrow.shared,
             horizon_s=horizon_s,
             force=force,
+            start_at=start_at,
             shared_with=shared_with,
         )
         return Observed(situation, ledger, key, at)

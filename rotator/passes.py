@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rotator import outcomes, policy
 from rotator.bell import Bell, Stop
 from rotator.dispatch import Dispatcher, Job
+from rotator.documents import stored_tokens
 from rotator.errors import Defect, RotatorError
 from rotator.grants import GrantIndex
+from rotator.model import Malformed
 from rotator.observe import Observed
+from rotator.schedule import Planned, latest_starts, timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,7 +111,8 @@ class Passes:
             dispatcher = Dispatcher(
                 self.rotation, self.observer, self.budget, self.clock, pool, bell.ring, workers=self.workers
             )
-            for credential, observed in self.look(credentials, horizon_s=horizon_s, force=force, among=among):
+            seen = self.look(credentials, horizon_s=horizon_s, force=force, among=among)
+            for credential, observed in _started_early(seen):
                 outcome = self._begin(dispatcher, credential, observed)
                 if outcome:
                     done(outcome)
@@ -146,6 +150,8 @@ class Passes:
                 observed=observed,
                 force=situation.force,
                 horizon_s=situation.horizon_s,
+                start_at=situation.start_at,
+                version=situation.stored.version,
                 shared_with=situation.shared_with,
             )
         )
@@ -158,6 +164,44 @@ class Passes:
             bell.wait(min(left_s, LISTEN_S))
         elif dispatcher.waiting:
             self.clock.sleep(min(left_s, LISTEN_S))
+
+
+def _started_early(
+    seen: list[tuple[Credential, Observed | RotatorError]],
+) -> list[tuple[Credential, Observed | RotatorError]]:
+    """Note with each credential of a limited budget when it has to start so that all keep their deadlines."""
+    lanes: dict[str, list[Planned]] = {}
+    limits: dict[str, float] = {}
+    for credential, observed in seen:
+        limit = credential.provider.rate_limit
+        planned = planned_of(observed) if limit and isinstance(observed, Observed) else None
+        if limit and planned and isinstance(observed, Observed):
+            lanes.setdefault(observed.provider_key, []).append(planned)
+            limits[observed.provider_key] = limit.interval_s
+    starts: dict[str, datetime] = {}
+    for key, members in lanes.items():
+        starts |= latest_starts(members, limits[key])
+    return [
+        (
+            credential,
+            replace(observed, situation=replace(observed.situation, start_at=starts[credential.name]))
+            if isinstance(observed, Observed) and credential.name in starts
+            else observed,
+        )
+        for credential, observed in seen
+    ]
+
+
+def planned_of(observed: Observed) -> Planned | None:
+    """Return when an observed credential falls due and ends, if both are known."""
+    credential = observed.situation.credential
+    tokens = stored_tokens(observed.situation.stored, credential.provider)
+    if isinstance(tokens, Malformed):
+        return None
+    when = timing(credential, tokens)
+    if when.due_at is None or when.expires_at is None:
+        return None
+    return Planned(credential.name, when.due_at, when.expires_at)
 
 
 def _with_sharer(index: GrantIndex, observed: Observed | RotatorError) -> Observed | RotatorError:

@@ -48,6 +48,7 @@ class Situation:
         place: This process's escrow; `shared` when every replica sees it.
         shared_with: Another credential whose document holds, or whose record spent, the same refresh token.
         force: An operator wants a refresh although none is due.
+        start_at: When the provider's budget demands the start, if that is before it falls due.
     """
 
     credential: Credential
@@ -61,6 +62,7 @@ class Situation:
     escrow_shared: bool
     horizon_s: float = 0.0
     force: bool = False
+    start_at: datetime | None = None
     shared_with: str | None = None
 
 
@@ -190,7 +192,7 @@ def decide(situation: Situation) -> Decision:
             "give each credential a login of its own, or let both readers read one secret",
         )
     claim = record.claim_on(digest)
-    when = timing(situation.credential, tokens, horizon_s=situation.horizon_s)
+    when = timing(situation.credential, tokens, horizon_s=situation.horizon_s, start_at=situation.start_at)
     if claim:
         return _presented(situation, tokens, claim, when)
     if not situation.force and when.eligible_at and situation.now < when.eligible_at:

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rotator.model import Credential, StoredTokens
 
 MARGIN_SHARE = 0.1
@@ -69,10 +71,13 @@ def jitter_s(credential: Credential, margin: float) -> float:
     return margin * JITTER_SHARE * int.from_bytes(hashed[:4]) / 2**32
 
 
-def timing(credential: Credential, tokens: StoredTokens, *, horizon_s: float = 0.0) -> Timing:
+def timing(
+    credential: Credential, tokens: StoredTokens, *, horizon_s: float = 0.0, start_at: datetime | None = None
+) -> Timing:
     """Return when the tokens of a document are to be refreshed.
 
     Args:
+        start_at: When the provider's budget demands the start, if that is earlier (`latest_starts`).
         horizon_s: For one-shot runs, the time until the next pass: what falls due within it is eligible now, but not
             before half the lifetime, so that passes in quick succession do not rotate again and again.
     """
@@ -88,11 +93,15 @@ def timing(credential: Credential, tokens: StoredTokens, *, horizon_s: float = 0
     if idle_s and issued_at and issued_at + timedelta(seconds=idle_s * IDLE_SHARE) < due_at:
         due_at = issued_at + timedelta(seconds=idle_s * IDLE_SHARE)
         why = "its refresh token must be used before its idle life ends"
+    moved = start_at is not None and start_at < due_at
+    if start_at is not None and moved:
+        due_at, why = start_at, "the provider's budget lets it start no later"
     eligible_at = due_at - timedelta(seconds=horizon_s)
     if issued_at and lifetime_s:
         floor = issued_at + timedelta(seconds=credential.provider.earliest_refresh_s)
         due_at = max(due_at, floor)
-        eligible_at = max(eligible_at, min(due_at, issued_at + timedelta(seconds=lifetime_s / 2)), floor)
+        half = issued_at + timedelta(seconds=lifetime_s / 2)
+        eligible_at = max(eligible_at, floor if moved else max(floor, min(due_at, half)))
     return Timing(
         due_at=due_at,
         eligible_at=eligible_at,
@@ -100,3 +109,36 @@ def timing(credential: Credential, tokens: StoredTokens, *, horizon_s: float = 0
         expires_at=expires_at,
         why=why,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A refresh that waits for its time.
+
+    Args:
+        due_at: When it falls due if nothing else is in the way.
+        deadline: When the access token ends.
+    """
+
+    name: str
+    due_at: datetime
+    deadline: datetime
+
+
+def latest_starts(planned: Iterable[Planned], interval_s: float) -> dict[str, datetime]:
+    """Return when each refresh has to start so that all keep their deadlines within one budget.
+
+    Unit jobs on one machine: by earliest deadline, walking back from the last one, each starts when it falls due, or
+    one interval before its successor, whichever is earlier. If any schedule keeps all deadlines, this one does
+    (Jackson's rule). A start in the past means that it is late already.
+
+    Args:
+        interval_s: The spacing of requests that the budget allows.
+    """
+    interval = timedelta(seconds=interval_s)
+    starts: dict[str, datetime] = {}
+    following: datetime | None = None
+    for one in sorted(planned, key=lambda one: (one.deadline, one.name), reverse=True):
+        start = one.due_at if following is None else min(one.due_at, following - interval)
+        starts[one.name] = following = start
+    return starts

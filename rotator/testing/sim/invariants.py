@@ -59,7 +59,7 @@ class Watch:
     last_sent: dict[str, str] = field(default_factory=dict)
     looked_at_s: dict[str, float] = field(default_factory=dict)
     cooldown: tuple[float, float] = (0.0, 0.0)
-    waiting_s: float = 0.0
+    wait_until_s: float = 0.0
     latched: set[str] = field(default_factory=set)
     reported: set[str] = field(default_factory=set)
     fences: dict[str, int] = field(default_factory=dict)
@@ -114,8 +114,8 @@ class Watch:
             raise Violation(f"promise 1: {process.name} presented {request.refresh_token.reveal()} and was rejected")
 
     def asked_to_wait(self, seconds: float) -> None:
-        """The provider asks everybody to stay away; counted from when it is durable."""
-        self.waiting_s = seconds
+        """The provider asks everybody to stay away; that counts once it is durable."""
+        self.wait_until_s = self.world.scheduler.now_s + seconds
 
     # -------------------------------------------------------------------------------------- at the state
 
@@ -126,11 +126,10 @@ class Watch:
     def state_written(self, process: Process, key: str, body: Mapping[str, Any]) -> None:
         """A record was written: the fencing number never goes back, cooldowns and latches are noted."""
         if key.startswith("provider/"):
-            if self.waiting_s and "cooldown_until" in body:
+            if self.wait_until_s and "cooldown_until" in body:
                 skew_s = 2 * self.world.scenario.skew_s
-                now_s = self.world.scheduler.now_s
-                self.cooldown = (now_s, now_s + self.waiting_s - skew_s - 1.0)
-                self.waiting_s = 0.0
+                self.cooldown = (self.world.scheduler.now_s, self.wait_until_s - skew_s - 1.0)
+                self.wait_until_s = 0.0
             return
         fence = int(body.get("fence", 0))
         if fence < self.fences.get(key, 0):
