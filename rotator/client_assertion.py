@@ -8,7 +8,7 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from rotator.model import Misconfigured
-from rotator.oauth import RETRY_MISCONFIGURED_S
+from rotator.oauth import RETRY_REFUSED_S
 from rotator.redact import Secret
 
 if TYPE_CHECKING:
@@ -60,4 +60,4 @@ def signed_assertion(request: RefreshRequest, *, now: datetime, jwt_id: str) -> 
 
 
 def _refused(error: str, hint: str) -> Misconfigured:
-    return Misconfigured(error, hint, RETRY_MISCONFIGURED_S)
+    return Misconfigured(error, hint, RETRY_REFUSED_S)

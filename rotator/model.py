@@ -156,6 +156,7 @@ class Provider:
     Reading of answers: `error_members` … `form_reply`. Pacing: `rate_limit`.
 
     Args:
+        secret_optional: Where no client secret is known, the client is a public one and sends its id alone.
         basic_encoding: `form` encodes id and secret as RFC 6749 section 2.3.1 demands; `raw` for servers that do
             not decode.
         old_access_token: What a refresh does to the access token that readers still hold.
@@ -172,6 +173,7 @@ class Provider:
     token_endpoint: str
     body: Literal["form", "json"] = "form"
     client_auth: ClientAuth = "client_secret_post"
+    secret_optional: bool = False
     basic_encoding: Literal["form", "raw"] = "form"
     timeout_s: float = 30.0
     key_id: str | None = None

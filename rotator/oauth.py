@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 RETRY_MISCONFIGURED_S = 3600.0
-"""The configuration is read again on reload and on restart; an hour is for what is mended at the provider."""
+"""What the provider refuses is mended at the provider, or by a restart: an hourly retry notices it."""
+
+RETRY_REFUSED_S = 60.0
+"""What is refused here, before anything is sent, is mended here, and costs the provider nothing."""
 
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # RFC 3986 section 2
 
@@ -152,7 +155,7 @@ def _client_authentication(
     method = request.provider.client_auth
     if not client_id:
         return _refused("the client_id is missing", "set client_id in the credential's entry or in the document")
-    if method == "none":
+    if method == "none" or (request.provider.secret_optional and not (request.client_secret or assertion)):
         return {}, {"client_id": client_id}
     if method == "private_key_jwt":
         if not assertion:
@@ -188,4 +191,4 @@ def _encoded(parameters: Mapping[str, str], body: Literal["form", "json"]) -> by
 
 
 def _refused(error: str, hint: str) -> Misconfigured:
-    return Misconfigured(error, hint, RETRY_MISCONFIGURED_S)
+    return Misconfigured(error, hint, RETRY_REFUSED_S)

@@ -81,6 +81,7 @@ class ProviderFields(Section):
     error_members: Annotated[tuple[Text, ...], Listed] = ("error",)
     rules: Annotated[tuple[RuleSettings, ...], Listed] = ()
     form_reply: bool = False
+    secret_optional: bool = False
     default_token_type: Text | None = None
     rate_limit: RateLimitSettings | None = None
 

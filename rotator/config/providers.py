@@ -129,6 +129,7 @@ def _provider(name: str, profile: str, fields: ProviderFields) -> Provider:
             for rule in fields.rules
         ),
         form_reply=fields.form_reply,
+        secret_optional=fields.secret_optional,
         default_token_type=fields.default_token_type,
         rate_limit=RateLimit(limit.requests, limit.per) if limit else None,
     )

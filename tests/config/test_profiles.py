@@ -117,6 +117,7 @@ def test_an_entry_overrides_every_field() -> None:
         error_members=["error", "status"],
         rules=[{"then": "reauthorize", "code": "gone"}],
         form_reply=True,
+        secret_optional=True,
         default_token_type="bearer",
         rate_limit={"requests": 25, "per": "1s"},
     ) == Provider(
@@ -141,6 +142,7 @@ def test_an_entry_overrides_every_field() -> None:
         error_members=("error", "status"),
         rules=(AnswerRule("reauthorize", code="gone"),),
         form_reply=True,
+        secret_optional=True,
         default_token_type="bearer",
         rate_limit=RateLimit(25, 1.0),
     )

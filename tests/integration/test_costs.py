@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from rotator import outcomes
+from rotator.operations import Operations
+from rotator.testing.sandbox import Client
 from tests.integration.conftest import Deployment, counted
 
 if TYPE_CHECKING:
@@ -141,3 +144,19 @@ def test_a_fleet_on_aws_rotates_and_stays_live(
         live = face.live_refresh_token(face.family_of(stored))
         assert live is not None
         assert live.reveal() == stored
+
+
+def test_dailypay_works_without_a_client_secret(
+    deploy: Callable[[str], Deployment], moto_url: str, ministack_url: str, table: str, new_name: Callable[[str], str]
+) -> None:
+    """A DailyPay client that has no secret sends its id alone, and is refreshed."""
+    more = f"credentials: [{{name: {new_name('dailypay')}, provider: dailypay, client_id: public-client}}]\n"
+    deployment = on_aws(deploy, moto_url, ministack_url, table, more)
+    clients = deployment.sandbox.face("dailypay").settings.clients
+    clients["public-client"] = Client("public-client", auth="none")
+    [credential] = deployment.app.credentials
+    answer = deployment.sandbox.face("dailypay").login("public-client")
+    Operations(deployment.app).put(credential, json.dumps(answer))
+    deployment.clock.advance(86_400)
+    [outcome] = deployment.pass_()
+    assert isinstance(outcome, outcomes.Rotated), outcome

@@ -45,7 +45,7 @@ def refusal(of: RefreshRequest, assertion: Secret | None = None) -> Misconfigure
     """Build a request that has to be refused."""
     refused = build(of, assertion)
     assert isinstance(refused, Misconfigured)
-    assert refused.retry_after_s == 3600
+    assert refused.retry_after_s == 60
     assert refused.hint
     return refused
 
