@@ -106,8 +106,6 @@ def endpoint_problem(url: str) -> str | None:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
         (host or "").encode("idna")  # labels that are empty or too long for the resolver
-        host, port = parts.hostname, parts.port
-        (host or "").encode("idna")  # labels that are empty or too long for the resolver
     except ValueError:
         return "is not a URL"
     if not host:

@@ -31,17 +31,32 @@ def create_once(path: Path, fill: Callable[[Path], None]) -> None:
     unfinished = Path(name)
     try:
         fill(unfinished)
-        _sync(unfinished)
+        flush(unfinished)
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(unfinished)
     finally:
         unfinished.unlink()
-    _sync(path.parent)
+    flush(path.parent)
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def flush(path: Path) -> None:
+    """Flush a file's content, or the names in a folder, to disk.
+
+    Raises:
+        OSError: It is not on disk.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all of `content`; one `os.write` may take a part of it only.
+
+    Raises:
+        OSError: A part may be written.
+    """
+    while content:
+        content = content[os.write(descriptor, content) :]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from rotator.errors import AuditUnavailable, RotatorError
+from rotator.private_files import flush, write_all
 from rotator.redact import MASK, Secret
 
 if TYPE_CHECKING:
@@ -148,12 +149,12 @@ class JsonlFileSink:
     def _append(self, line: bytes) -> None:
         descriptor = self._ensure_open()
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            _write(descriptor, line)
+            write_all(descriptor, line)
             return
         with _locked(descriptor):
             # A full disk or a dead machine leaves half a line, which must not swallow this one.
             broken = _ends_mid_line(descriptor)
-            _write(descriptor, b"\n" + line if broken else line)
+            write_all(descriptor, b"\n" + line if broken else line)
         os.fsync(descriptor)
 
     def _ensure_open(self) -> int:
@@ -169,7 +170,7 @@ class JsonlFileSink:
         descriptor = os.open(self._path, access | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not special:
-                _flush_folder(self._path.resolve().parent)  # else a new file's name is lost with the power
+                flush(self._path.resolve().parent)  # else a new file's name is lost with the power
         except OSError:
             os.close(descriptor)
             raise
@@ -246,16 +247,3 @@ def _locked(descriptor: int) -> Iterator[None]:
 def _ends_mid_line(descriptor: int) -> bool:
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-
-
-def _write(descriptor: int, line: bytes) -> None:
-    while line:
-        line = line[os.write(descriptor, line) :]
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

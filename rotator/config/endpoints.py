@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
+
+from rotator.oauth import is_loopback
 
 _PLAIN = re.compile(r"[!-\[\]-~]+")
 """Printable ASCII without space and backslash (RFC 3986 section 2): what parsers read differently is refused."""
@@ -29,16 +30,6 @@ def endpoint_fault(url: str, *, query: bool = False) -> tuple[str, str] | None:
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         return "http:// would send secrets in the clear", "use https://; http:// is for loopback addresses only"
     return None
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host, as `urlsplit` gives it, is this machine: `localhost`, 127.0.0.0/8 or ::1."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _split(url: str) -> SplitResult | None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import TypeAdapter
 
 from rotator.errors import EscrowCorrupt, EscrowUnavailable
+from rotator.private_files import flush, write_all
 from rotator.records import FORMAT, SealedEntry
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class FileEscrow:
             while (place := self._place_on_disk()) is None:
                 self._offer_place()
             # By everybody, not only by the creator: that one may have died before its own flush.
-            _flush_folder(self._folder)
+            flush(self._folder)
         return place
 
     def waiting(self, record: StateRecord) -> tuple[SealedEntry, ...]:
@@ -107,7 +108,7 @@ class FileEscrow:
                 return
             with self._temporary(name, json.dumps(fields).encode()) as temporary:
                 temporary.replace(self._folder / name)
-            _flush_folder(self._folder)
+            flush(self._folder)
 
     @staticmethod
     def _holds_tokens(path: Path) -> bool:
@@ -133,7 +134,7 @@ class FileEscrow:
                     (self._folder / _name(identity, parent)).unlink()
             with contextlib.suppress(FileNotFoundError):  # no folder: nothing was ever kept
                 self._remove_leftovers()
-                _flush_folder(self._folder)
+                flush(self._folder)
 
     def all_waiting(self) -> tuple[SealedEntry, ...]:
         """Return the entries of all secrets, oldest first.
@@ -153,7 +154,7 @@ class FileEscrow:
         with _mapped(f"escrow folder {self._folder}: nothing can be kept in it"):
             self._make_folder()
             with self._temporary("probe", bytes(PROBE_BYTES)):
-                _flush_folder(self._folder)
+                flush(self._folder)
 
     # ---------------------------------------------------------------------------------------------- reading
 
@@ -202,7 +203,7 @@ class FileEscrow:
         if missing:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in missing:
-            _flush_folder(path.parent)
+            flush(path.parent)
 
     def _offer_place(self) -> None:
         # A link, unlike a rename, never replaces: the first id stays, and it is complete before it has its name.
@@ -217,7 +218,7 @@ class FileEscrow:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             try:
-                _write(descriptor, content)
+                write_all(descriptor, content)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -263,19 +264,6 @@ def _read(path: Path) -> SealedEntry | None:
             "or log in again and then move it away",
         ) from None
     return entry
-
-
-def _write(descriptor: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(descriptor, content) :]
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @functools.cache
