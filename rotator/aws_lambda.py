@@ -107,7 +107,7 @@ def _batch(app: App, records: Iterable[Mapping[str, Any]], context: Any) -> dict
 
 
 def _run(app: App, credentials: list[Credential], context: Any, horizon_s: float) -> list[Outcome]:
-    return app.passes.run(credentials, horizon_s=horizon_s, until=_until(app, context))
+    return app.passes.run(credentials, horizon_s=horizon_s, until=_until(app, context), among=app.credentials)
 
 
 def _until(app: App, context: Any) -> datetime | None:

@@ -35,8 +35,11 @@ class Budget:
     retrier: Retrier
     clock: Clock
 
-    def reserve(self, key: str, limit: RateLimit, wanted: int) -> list[datetime]:
+    def reserve(self, key: str, limit: RateLimit, wanted: int, *, lead_s: float = 0.0) -> list[datetime]:
         """Reserve up to `wanted` slots, at least one, for the provider and client of `key`.
+
+        Args:
+            lead_s: No slot before so long from now.
 
         Returns:
             The moments, ascending; none of them was or will be given to anybody else.
@@ -46,9 +49,10 @@ class Budget:
         """
         interval = timedelta(seconds=limit.interval_s)
         count = max(1, min(wanted, math.floor(AHEAD_S / limit.interval_s)))
-        now = self.clock.now()
 
         def reserved(record: ProviderRecord) -> ProviderRecord:
+            # Read here: the state may have taken its time, and a slot in the past is a slot missed.
+            now = self.clock.now() + timedelta(seconds=lead_s)
             free = max(now, record.next_slot_at or now, record.cooldown_until or now)
             return replace(record, next_slot_at=free + count * interval)
 

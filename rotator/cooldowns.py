@@ -28,15 +28,22 @@ class Cooldowns:
     state: StateStore
     retrier: Retrier
     _unwritten: dict[str, tuple[datetime, str]] = field(default_factory=dict)
+    _known: dict[str, datetime] = field(default_factory=dict)
 
     def note(self, key: str, until: datetime, reason: str) -> None:
         """Make a cooldown known, to every replica if the state answers. Never shortens one."""
+        known = self._known.get(key)
+        self._known[key] = until if known is None else max(known, until)
         before = self._unwritten.get(key)
         if before is not None and before[0] >= until:
             until, reason = before
         self._unwritten[key] = (until, reason)
         with contextlib.suppress(StoreError):
             self._write(key, until, reason)
+
+    def known(self, key: str) -> datetime | None:
+        """Return until when this process knows that nobody sends, without asking the state."""
+        return self._known.get(key)
 
     def record(self, key: str) -> ProviderRecord:
         """Return what is known of a provider and client: one read of the state.
@@ -49,7 +56,11 @@ class Cooldowns:
             with contextlib.suppress(StoreError):
                 return self._write(key, *pending)
         record, _ = read_provider(self.state, key, self.retrier)
-        return _cooled(record, *pending) if pending else record
+        if pending:
+            return _cooled(record, *pending)
+        if record.cooldown_until:
+            self._known[key] = record.cooldown_until
+        return record
 
     def _write(self, key: str, until: datetime, reason: str) -> ProviderRecord:
         written = change_provider(self.state, key, self.retrier, lambda record: _cooled(record, until, reason))

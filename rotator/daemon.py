@@ -21,7 +21,7 @@ from rotator.agenda import Agenda
 from rotator.bell import Bell
 from rotator.clocks import SystemClock
 from rotator.dispatch import Dispatcher, Job
-from rotator.errors import ConfigError, RotatorError
+from rotator.errors import RotatorError
 from rotator.grants import GrantIndex
 from rotator.observe import Observed
 from rotator.passes import planned_of
@@ -81,7 +81,7 @@ class Daemon:
     _reloading: bool = False
     _agenda: Agenda = field(default_factory=Agenda)
     _watched: dict[str, Watched] = field(default_factory=dict)
-    _grants: GrantIndex = field(default_factory=lambda: GrantIndex(with_spent=False))
+    _grants: GrantIndex = field(default_factory=GrantIndex)
 
     def stop(self) -> None:
         """Start nothing new, finish what is in flight, and let `run` return. Callable from a signal handler."""
@@ -194,7 +194,7 @@ class Daemon:
         match outcome:
             case outcomes.Rotated(expires_at=expires_at, version=version, next_at=next_at, digest=digest):
                 watched.version, watched.deadline = version, expires_at
-                self._grants.replace(job.credential.name, digest)
+                self._grants.rotated(job.credential.name, digest)
                 at = next_at or self._in(self.app.surroundings.pause_s)
                 refresh_at = next_at
             case outcomes.Fresh(until=until):
@@ -210,9 +210,17 @@ class Daemon:
     # ------------------------------------------------------------------------------------- what is watched
 
     def _look_at(self, credentials: Iterable[Credential]) -> None:
-        """Read credentials and place them in the heap; one that cannot be read is looked at again soon."""
-        for credential, observed in self.app.passes.look(list(credentials), index=self._grants):
-            self._place(credential, observed)
+        """Read credentials and plan them; one that cannot be read is looked at again soon.
+
+        In slices, so that a wish to stop is heard between them.
+        """
+        waiting = list(credentials)
+        slice_ = 4 * self.app.settings.workers
+        for begin in range(0, len(waiting), slice_):
+            if self._stopping:
+                return
+            for credential, observed in self.app.passes.look(waiting[begin : begin + slice_], index=self._grants):
+                self._place(credential, observed)
 
     def _place(self, credential: Credential, observed: Observed | RotatorError) -> None:
         watched = self._watched.get(credential.name)
@@ -264,7 +272,7 @@ class Daemon:
         self._reloading = False
         try:
             app = self.reload()
-        except ConfigError as error:
+        except RotatorError as error:
             self._log("the new configuration is faulty; the old one stays", problems=str(error))
             return dispatcher
         dispatcher.abandon()
@@ -272,10 +280,11 @@ class Daemon:
             self._bell.wait(LONGEST_SLEEP_S)
             for job, outcome in dispatcher.finished():
                 self._done(job, outcome)
+        self.app.trail.close()
         self.app = app
         self._agenda = Agenda()
         self._watched.clear()
-        self._grants = GrantIndex(with_spent=False)
+        self._grants = GrantIndex()
         self._look_at(app.credentials)
         self._log("reloaded", credentials=len(self._watched))
         pools.close()  # no thread of it works any more, and the new one may be larger

@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from rotator import outcomes, policy
-from rotator.errors import Defect, RotatorError
+from rotator.errors import Defect, RotatorError, StoreUnavailable
 from rotator.rotation import GOOD_FOR_S
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ pass."""
 BUDGET_RETRY_S = 5.0
 BUDGET_TRIES = 3
 """Without the state no slot can be reserved, and nothing be claimed either: a lane tries thrice, then gives up."""
+
+FIRST_LEAD_S = 0.5
+LONGEST_LEAD_S = 10.0
+
+AWAY_S = 15.0
+"""After a store did not answer, nobody asks it again for so long: the looks of its credentials would hold the threads
+that those of other stores need."""
 
 FAR = datetime.max.replace(tzinfo=UTC)
 
@@ -77,7 +84,11 @@ class Ready:
 
 @dataclass(slots=True)
 class Lane:
-    """The jobs of one provider and client that are due."""
+    """The jobs of one provider and client that are due.
+
+    Args:
+        lead_s: How long before its slot a job begins: it grows when a slow state lets slots be missed.
+    """
 
     limit: RateLimit | None = None
     queue: list[tuple[tuple[float, str], int, Job]] = field(default_factory=list)
@@ -85,6 +96,7 @@ class Lane:
     closed_until: datetime | None = None
     failures: int = 0
     running: int = 0
+    lead_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -107,6 +119,7 @@ class Dispatcher:
     _unseen: list[tuple[tuple[float, str], int, Job]] = field(default_factory=list)
     _lanes: dict[str, Lane] = field(default_factory=dict)
     _finished: SimpleQueue[tuple[Job, Outcome | Ready | BaseException]] = field(default_factory=SimpleQueue)
+    _away: dict[str, datetime] = field(default_factory=dict)
     _done: list[tuple[Job, Outcome]] = field(default_factory=list)
     _added: int = 0
 
@@ -140,7 +153,13 @@ class Dispatcher:
         """
         now = self.clock.now()
         while self._unseen and self.running < self.workers:
-            self._begin(heapq.heappop(self._unseen)[2], None)
+            job = heapq.heappop(self._unseen)[2]
+            away_until = self._away.get(job.credential.store)
+            if away_until and away_until > now:
+                self._done.append((job, outcomes.Deferred(job.credential.name, "store_unavailable", away_until)))
+                self.notify()
+            else:
+                self._begin(job, None)
         soonest: datetime | None = None
         busy = [(key, lane) for key, lane in self._lanes.items() if lane.queue]
         active = sum(1 for lane in self._lanes.values() if lane.queue or lane.running)
@@ -190,6 +209,7 @@ class Dispatcher:
             self.running -= 1
             if job.lane:
                 self._lanes[job.lane].running -= 1
+                self._lead(self._lanes[job.lane], result)
             if isinstance(result, BaseException):
                 raise result
             if isinstance(result, Ready):
@@ -201,20 +221,22 @@ class Dispatcher:
 
     def _opens(self, key: str, lane: Lane, now: datetime) -> datetime:
         """Return when the lane lets the next request through, reserving slots when it has none."""
-        if lane.closed_until and lane.closed_until > now:
-            return lane.closed_until
+        closed_until = max(filter(None, (lane.closed_until, self.observer.cooldowns.known(key))), default=now)
+        if closed_until > now:
+            return closed_until
         if lane.limit is None:
             return now
+        lead = timedelta(seconds=lane.lead_s)
         while lane.slots and lane.slots[0] + timedelta(seconds=lane.limit.slack_s) < now:
             # A slot that was missed is not made up for: two requests at once would be a burst.
             lane.slots.popleft()
         if not lane.slots:
             try:
-                lane.slots.extend(self.budget.reserve(key, lane.limit, len(lane.queue)))
+                lane.slots.extend(self.budget.reserve(key, lane.limit, len(lane.queue), lead_s=lane.lead_s))
             except RotatorError as error:
                 return self._without_budget(lane, error, now)
             lane.failures = 0
-        return lane.slots[0]
+        return lane.slots[0] - lead
 
     def _without_budget(self, lane: Lane, error: RotatorError, now: datetime) -> datetime:
         lane.failures += 1
@@ -242,8 +264,6 @@ class Dispatcher:
             result = outcomes.of_error(job.credential.name, Defect.of(error))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that owns the dispatcher, which raises it
             result = error
-        if isinstance(result, outcomes.Deferred) and result.cooldown and job.lane:
-            self._lanes[job.lane].closed_until = result.cooldown
         self._finished.put((job, result))
         self.notify()
 
@@ -258,6 +278,9 @@ class Dispatcher:
                     start_at=job.start_at,
                     shared_with=job.shared_with,
                 )
+            except StoreUnavailable as error:
+                self._away[job.credential.store] = self.clock.now() + timedelta(seconds=AWAY_S)
+                return outcomes.of_error(job.credential.name, error)
             except RotatorError as error:
                 return outcomes.of_error(job.credential.name, error)
             if observed.situation.stored.version != job.version:
@@ -270,7 +293,15 @@ class Dispatcher:
         if job.slot is None or job.credential.provider.rate_limit is None:
             return self.rotation.run(observed)
         slack = timedelta(seconds=job.credential.provider.rate_limit.slack_s)
-        return self.rotation.run(observed, leave_by=job.slot + slack)
+        return self.rotation.run(observed, leave_at=job.slot, leave_by=job.slot + slack)
+
+    @staticmethod
+    def _lead(lane: Lane, result: Outcome | Ready | BaseException) -> None:
+        """Begin earlier after a missed slot, and later again, little by little, after a request that left."""
+        if isinstance(result, outcomes.Deferred) and result.reason == "slot_missed":
+            lane.lead_s = min(LONGEST_LEAD_S, max(FIRST_LEAD_S, 2 * lane.lead_s))
+        elif isinstance(result, outcomes.Rotated):
+            lane.lead_s *= 0.95
 
     def _again(self, job: Job, outcome: Outcome) -> bool:
         at_once = (

@@ -17,43 +17,36 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class GrantIndex:
-    """Digests of the refresh tokens that documents hold, or that records say were spent, by credential.
+    """Digests of the refresh tokens that documents hold, or that records say were spent, by credential."""
 
-    Args:
-        with_spent: Also index what the records say was spent. A daemon that keeps the index for weeks does without, to
-            stay small; it is told of every rotation (`replace`).
-    """
-
-    with_spent: bool = True
-    _holders: dict[str, list[str]] = field(default_factory=dict)
+    _holders: dict[str, set[str]] = field(default_factory=dict)
     _newest: dict[str, str] = field(default_factory=dict)
 
-    def replace(self, name: str, digest: str) -> None:
-        """Enter the digest of the token that a credential's document holds now."""
-        before = self._newest.pop(name, None)
+    def add(self, name: str, stored: Versioned, record: StateRecord) -> None:
+        """Enter what was read of a credential: the token in its document, and those that were presented for it.
+
+        A token that its document held before and that was never presented is free again: somebody took it out.
+        """
+        before = self._newest.get(name)
         if before:
-            self._holders[before].remove(name)
-            if not self._holders[before]:
-                del self._holders[before]
+            self._holders[before].discard(name)
+        for claim in record.presented:
+            self._holders.setdefault(claim.digest, set()).add(name)
+        self.rotated(name, _digest_in(stored) or "")
+
+    def rotated(self, name: str, digest: str) -> None:
+        """Enter the digest of the token that a credential's document holds now; the one before counts as spent."""
         if digest:
             self._newest[name] = digest
-            self._holders.setdefault(digest, []).append(name)
-
-    def add(self, name: str, stored: Versioned, record: StateRecord) -> None:
-        """Enter what was read of a credential, in place of what was entered before."""
-        digest = _digest_in(stored)
-        self.replace(name, digest or "")
-        if self.with_spent:
-            for claim in record.presented:
-                if claim.digest != digest:
-                    self._holders.setdefault(claim.digest, []).append(name)
+            self._holders.setdefault(digest, set()).add(name)
+        else:
+            self._newest.pop(name, None)
 
     def sharer(self, name: str) -> str | None:
         """Return another credential that holds, or has spent, the token in this one's document."""
         digest = self._newest.get(name)
-        if digest is None:
-            return None
-        return next((other for other in self._holders.get(digest, ()) if other != name), None)
+        others = self._holders.get(digest, set()) - {name} if digest else set()
+        return min(others, default=None)
 
     def marked(self, observed: Observed) -> Observed:
         """Return what was observed, with the sharer noted in it."""

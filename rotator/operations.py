@@ -101,6 +101,8 @@ class Operations:
 
         Raises:
             Refused: There is nothing of the kind, or no try is left.
+            AuditUnavailable: Nothing was changed; or, should the trail fail just then, it was and no event tells.
+            EscrowUnavailable: The escrow cannot be read.
             StoreError: The secret or its record cannot be read or written.
         """
         app = self.app
@@ -109,6 +111,7 @@ class Operations:
         tokens = stored_tokens(stored, credential.provider)
         if isinstance(tokens, Malformed):
             raise Refused(f"the secret of {credential.name} cannot be used: {tokens.problem}", hint=_put(credential))
+        app.trail.prove_writable()
         digest = digest_of(tokens.refresh_token)
         ledger = SecretLedger(app.state, stored.identity, app.retrier)
         claim = ledger.load().claim_on(digest)

@@ -46,14 +46,12 @@ class Deferred:
     Args:
         reason: A short slug: `rate_limited`, `provider_unavailable`, `held`, `in_doubt`, `stale_read`, …
         retry_at: When to look again; None is at the next pass.
-        cooldown: Until when the provider asked everybody to stay away, where it did.
     """
 
     name: str
     reason: str
     retry_at: datetime | None
     error: str = ""
-    cooldown: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ class Claim:
         digest: `digest_of` the token.
         place: Which escrow may hold its successor.
         tries: How often a holder claimed to send it; 2 at most, but for `replay: safe`.
-        permitted: One more try is allowed by an operator's word, or because the last one never left.
+        permitted: An operator allowed one more try.
+        earlier_place: For a second try, the escrow of the first one's holder.
         reported: The doubt about it, or the death of its grant, was audited.
         error: For a rejected one, the provider's error code.
     """
@@ -76,6 +77,7 @@ class Claim:
     reported: bool = False
     error: str | None = None
     tried_at: Instant | None = None
+    earlier_place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +244,12 @@ def claim(record: StateRecord, new: Claim, *, again: bool, any_tries: bool, leas
     if not again or before.outcome != "open" or (before.tries >= 2 and not any_tries):  # noqa: PLR2004 - the last try
         raise ClaimRefused
     once_more = replace(
-        new, claimed_at=before.claimed_at, tries=before.tries + 1, permitted=False, tried_at=new.claimed_at
+        new,
+        claimed_at=before.claimed_at,
+        tries=before.tries + 1,
+        permitted=before.permitted,
+        tried_at=new.claimed_at,
+        earlier_place=before.place,
     )
     return replace(held, presented=_replaced(held.presented, once_more))
 
@@ -253,11 +260,16 @@ def give_back(record: StateRecord, digest: str, rotation_id: str) -> StateRecord
     A second try that came to nothing leaves the first one's doubt standing.
     """
     before = record.claim_on(digest)
-    if before is None or before.rotation_id != rotation_id:
+    if before is None or before.rotation_id != rotation_id or before.outcome != "open":
         return record
     if before.tries > 1:
         # The rotation id goes with the try, so that giving back twice counts once.
-        once_less = replace(before, tries=before.tries - 1, permitted=True, rotation_id=f"{rotation_id} given back")
+        once_less = replace(
+            before,
+            tries=before.tries - 1,
+            rotation_id=f"{rotation_id} given back",
+            place=before.earlier_place or before.place,
+        )
         return replace(record, presented=_replaced(record.presented, once_less))
     return take_out(record, digest)
 

@@ -64,10 +64,11 @@ class Rotation:
     clock: Clock
     ids: Ids
 
-    def run(self, observed: Observed, *, leave_by: datetime | None = None) -> Outcome:
+    def run(self, observed: Observed, *, leave_at: datetime | None = None, leave_by: datetime | None = None) -> Outcome:
         """Do what the decision about an observed credential asks for. Raises nothing of ours: failures are outcomes.
 
         Args:
+            leave_at: The slot in the provider's budget; a request that is ready sooner waits for it.
             leave_by: The end of the slot in the provider's budget; a request that cannot leave by then does not.
 
         Raises:
@@ -80,7 +81,7 @@ class Rotation:
                 case policy.Recover():
                     return self._recover(observed, decision)
                 case policy.Due():
-                    return self._refresh(observed, decision, leave_by)
+                    return self._refresh(observed, decision, leave_at, leave_by)
                 case policy.InDoubt():
                     self._report_doubt(observed, decision)
                 case policy.Latched():
@@ -122,7 +123,9 @@ class Rotation:
 
     # ------------------------------------------------------------------------------------------------ refresh
 
-    def _refresh(self, observed: Observed, due: policy.Due, leave_by: datetime | None) -> Outcome:
+    def _refresh(
+        self, observed: Observed, due: policy.Due, leave_at: datetime | None, leave_by: datetime | None
+    ) -> Outcome:
         credential = observed.situation.credential
         if leave_by and self.clock.now() > leave_by:
             return outcomes.Deferred(credential.name, "slot_missed", self.clock.now())
@@ -135,7 +138,7 @@ class Rotation:
         try:
             if due.again and self._successor_appeared(attempt):
                 raise LeaseLost(f"{credential.name}: its successor has appeared")
-            answer, attempt = self._exchange(attempt, due, request, leave_by)
+            answer, attempt = self._exchange(attempt, due, request, leave_at, leave_by)
         except SlotMissed as missed:
             return self.setbacks.never_sent(attempt, missed, at_once=True)
         except RotatorError as error:
@@ -190,8 +193,8 @@ class Rotation:
 
         def claimed(record: StateRecord) -> StateRecord:
             wanted = claim(record, new, again=due.again, any_tries=provider.replay.kind == "safe", lease=lease_until)
-            if due.again and record not in (wanted, seen):
-                # Whoever wrote the record since may just have kept, or written back, the successor.
+            if record not in (wanted, seen):
+                # Whoever wrote the record since may just have been told to wait, or have kept the successor.
                 raise ClaimRefused
             return wanted
 
@@ -212,7 +215,12 @@ class Rotation:
         return any(entry.parent == attempt.digest and entry.kind == "tokens" for entry in waiting)
 
     def _exchange(
-        self, attempt: Attempt, due: policy.Due, request: RefreshRequest, leave_by: datetime | None
+        self,
+        attempt: Attempt,
+        due: policy.Due,
+        request: RefreshRequest,
+        leave_at: datetime | None,
+        leave_by: datetime | None,
     ) -> tuple[TokenAnswer, Attempt]:
         """Audit, then send, once.
 
@@ -232,16 +240,19 @@ class Rotation:
             version_before=attempt.observed.situation.stored.version,
             reason=due.reason,
         )
+        if leave_at:
+            self.clock.sleep((leave_at - self.clock.now()).total_seconds())
         begun_s = self.clock.monotonic_s()
         now = self.clock.now()
         left_s = (attempt.lease_until - now).total_seconds() - policy.CLOCK_SKEW_S
         if left_s < credential.provider.timeout_s:
             raise LeaseLost(f"{credential.name}: the lease would end before the answer", hint="it is tried again")
+        cooldown = self.cooldowns.known(attempt.observed.provider_key)
         if now - attempt.observed.at > timedelta(seconds=GOOD_FOR_S):
             # Something was slow since the provider's record was read: another replica may have been told to wait.
             cooldown = self.cooldowns.record(attempt.observed.provider_key).cooldown_until
-            if cooldown and cooldown > self.clock.now():
-                raise LeaseLost(f"{credential.name}: the provider asks to wait until {cooldown.isoformat()}")
+        if cooldown and cooldown > self.clock.now():
+            raise LeaseLost(f"{credential.name}: the provider asks to wait until {cooldown.isoformat()}")
         if leave_by and now > leave_by:
             raise SlotMissed(f"{credential.name}: its slot in the provider's budget is over")
         attempt = replace(attempt, started_at=now, monotonic_s=begun_s)

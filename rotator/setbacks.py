@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rotator.cooldowns import Cooldowns
     from rotator.outcomes import Outcome
     from rotator.ports import Clock, Escrow, Seal, SecretStore
+    from rotator.records import StateRecord
     from rotator.retrying import Retrier
 
 PAUSE_S = 60.0
@@ -78,8 +79,7 @@ class Setbacks:
         hold = self._hold(attempt, answer.retry_after_s, "rate_limited", answer.error)
         self._give_back(attempt, hold)
         self.teller.tell("rotation.deferred", attempt, reason="rate_limited", error=answer.error, retry_at=hold.until)
-        cooldown = self.clock.now() + timedelta(seconds=answer.retry_after_s)
-        return outcomes.Deferred(attempt.credential.name, "rate_limited", hold.until, answer.error, cooldown)
+        return outcomes.Deferred(attempt.credential.name, "rate_limited", hold.until, answer.error)
 
     def _unavailable(self, attempt: Attempt, answer: Unavailable) -> Outcome:
         hold = self._hold(attempt, answer.retry_after_s, "provider_unavailable", answer.error)
@@ -137,11 +137,15 @@ class Setbacks:
     def _rejected(self, attempt: Attempt, answer: Rejected) -> Outcome:
         """Latch the token, unless store or escrow meanwhile hold a newer one: a race was lost then, not the grant."""
         newer = self._newer_stored(attempt)
-        record = attempt.observed.ledger.change(
-            lambda record: release(
-                replace(mark(record, attempt.digest, "rejected", error=answer.error), hold=None), attempt.fence
+        ledger = attempt.observed.ledger
+        with contextlib.suppress(StoreError):
+            # Should the latch not be noted, the open claim keeps the token from being sent like any other.
+            ledger.change(
+                lambda record: release(
+                    replace(mark(record, attempt.digest, "rejected", error=answer.error), hold=None), attempt.fence
+                )
             )
-        )
+        record = ledger.record
         if newer or self._successor_waits(attempt):
             self.teller.tell("rotation.deferred", attempt, reason="superseded", error=answer.error)
             now = self.clock.now()
@@ -206,12 +210,13 @@ class Setbacks:
 
     def _give_back(self, attempt: Attempt, hold: Hold | None) -> None:
         """Take the claim out and release the lease; should that fail, the claim stands as a doubt, which is safe."""
-        attempt.observed.ledger.change(
-            lambda record: release(
-                replace(give_back(record, attempt.digest, attempt.rotation_id), hold=hold or record.hold),
-                attempt.fence,
-            )
-        )
+
+        def given_back(record: StateRecord) -> StateRecord:
+            without = give_back(record, attempt.digest, attempt.rotation_id)
+            return release(replace(without, hold=hold or record.hold), attempt.fence)
+
+        with contextlib.suppress(StoreError):
+            attempt.observed.ledger.change(given_back)
 
 
 def _said(answer: Setback) -> str:

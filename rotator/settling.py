@@ -145,7 +145,7 @@ class Settling:
         except (ClaimRefused, LeaseHeld):
             return None
         except StoreError:
-            return attempt  # nobody can have overtaken in a state that is down, and the tokens must become durable
+            return attempt  # the tokens must become durable; the swap still keeps what anybody else wrote
         return replace(attempt, fence=record.fence, lease_until=until)
 
     def _overtaken(self, attempt: Attempt, received: Received) -> Outcome:

@@ -38,6 +38,13 @@ class AuditTrail:
         for sink in self._sinks:
             sink.prove_writable()
 
+    def close(self) -> None:
+        """Close the sinks that can be closed; a later event opens them again."""
+        for sink in self._sinks:
+            close = getattr(sink, "close", None)
+            if close is not None:
+                close()
+
     def record(
         self, event: EventName, credential: Credential, *, rotation_id: str | None = None, **details: Any
     ) -> AuditEvent:

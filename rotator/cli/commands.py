@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from rotator.outcomes import Outcome
     from rotator.wiring import App
 
+LEAST_PASS_S = 60.0
+"""How long a pass may take at least: a shorter horizon must not cut a request's own time."""
+
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -159,7 +162,7 @@ def once(context: Context, horizon: float, names: tuple[str, ...], force: bool, 
                 horizon_s=horizon,
                 force=force,
                 stop=interruption.stop,
-                until=app.passes.until_in(horizon) if horizon else None,
+                until=app.passes.until_in(max(horizon, LEAST_PASS_S)),
                 among=app.credentials,
                 tell=tell,
             )

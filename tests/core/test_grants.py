@@ -52,17 +52,19 @@ def test_a_credential_does_not_share_with_itself() -> None:
     assert index.sharer("a") is None
 
 
-def test_an_index_without_the_spent_ones_knows_the_documents_only() -> None:
-    """A daemon's index does not grow with history."""
-    index = GrantIndex(with_spent=False)
-    index.add("a", holds("rt-2"), spent("rt-1"))
+def test_what_a_rotation_replaced_counts_as_spent() -> None:
+    """A copy of the document from before a rotation is told, although the record was not read since."""
+    index = GrantIndex()
+    index.add("a", holds("rt-1"), EMPTY)
+    index.rotated("a", digest_of(Secret("rt-2")))
     index.add("b", holds("rt-1"), EMPTY)
-    assert index.sharer("b") is None
+    assert index.sharer("b") == "a"
+    assert index.sharer("a") is None
 
 
 def test_what_is_read_again_takes_the_place_of_what_was_read() -> None:
     """A credential that got a login of its own shares no longer, and its old token is free."""
-    index = GrantIndex(with_spent=False)
+    index = GrantIndex()
     index.add("a", holds("rt"), EMPTY)
     index.add("b", holds("rt"), EMPTY)
     index.add("b", holds("its own"), EMPTY)

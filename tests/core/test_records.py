@@ -127,7 +127,7 @@ def test_giving_back_the_second_try_leaves_the_first_ones_doubt() -> None:
     """A second try that never left allows one more, and the doubt about the first stands."""
     standing = give_back(IN_DOUBT, "d", "r2").claim_on("d")
     assert standing
-    assert (standing.tries, standing.outcome, standing.permitted, standing.claimed_at) == (1, "open", True, NOW)
+    assert (standing.tries, standing.outcome, standing.permitted, standing.claimed_at) == (1, "open", False, NOW)
     with pytest.raises(ClaimRefused):
         claimed(release(give_back(IN_DOUBT, "d", "r2"), 2), rotation_id="r3", at_s=200)
 

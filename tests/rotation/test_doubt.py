@@ -121,7 +121,7 @@ def test_a_last_try_that_was_not_processed_leaves_one_more() -> None:
     assert isinstance(world.replica().run(), outcomes.Deferred)
     standing = world.record.claim_on(world.digest)
     assert standing
-    assert (standing.tries, standing.permitted, standing.outcome) == (1, True, "open")
+    assert (standing.tries, standing.permitted, standing.outcome) == (1, False, "open")
     world.later(seconds=29)
     assert isinstance(world.replica().run(force=True), outcomes.Deferred)
     assert sent(world) == 0
