@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -76,12 +76,19 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Refresh now. `again` marks one more presentation of a token in doubt; `deadline` is the access token's end."""
+    """Refresh now.
+
+    Args:
+        deadline: The access token's end.
+        again: One more presentation of a token in doubt.
+        leave_by: The end of the provider's replay window, where only that allows it; no request leaves later.
+    """
 
     reason: str
     tokens: StoredTokens
     deadline: datetime | None = None
     again: bool = False
+    leave_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +274,8 @@ def _in_doubt(situation: Situation, tokens: StoredTokens, claim: Claim, when: Ti
     if not allowed and when.last_try_at and ahead < when.last_try_at:
         action = f"log in again (rotator put {name}), or wait: it is tried once more near the token's end"
         return InDoubt(claim, when.last_try_at, reason, action)
+    if replay.kind == "window" and not claim.permitted and now < inside:
+        again = replace(again, leave_by=inside)
     return _blocked(situation, claim.digest) or again
 
 

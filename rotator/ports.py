@@ -182,7 +182,10 @@ class StateStore(Protocol):
 class RecordWriter(Protocol):
     """One secret's state record in the hands of the holder of its lease. For one thread."""
 
-    record: StateRecord
+    @property
+    def record(self) -> StateRecord:
+        """The record as last read or written."""
+        ...
 
     def change(self, change: Callable[[StateRecord], StateRecord]) -> StateRecord:
         """Apply a pure change to the record by compare-and-swap, on a re-read record after every conflict.

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from rotator import outcomes, policy
 from rotator.attempt import Attempt
+from rotator.documents import stored_tokens
 from rotator.errors import LeaseHeld, LeaseLost, RotatorError
-from rotator.model import Document, Refreshed, RefreshRequest
+from rotator.model import Document, Malformed, Refreshed, RefreshRequest
 from rotator.observe import client_id_of
 from rotator.received import Received
 from rotator.records import Claim, ClaimRefused, claim, digest_of, on_claim, take_lease
@@ -102,14 +103,19 @@ class Rotation:
         attempt = self._attempt(observed, digest=entry.parent, rotation_id=entry.rotation_id)
         lease_s = observed.situation.credential.provider.timeout_s + AFTER_THE_ANSWER_S
         now = self.clock.now()
-        observed.ledger.change(
-            lambda record: take_lease(
-                record,
-                holder=observed.situation.holder,
-                now=now,
-                expires_at=now + timedelta(seconds=lease_s),
-            )
-        )
+
+        def taken(record: StateRecord) -> StateRecord:
+            waiting = self.escrow.waiting(record)
+            if not any((one.parent, one.rotation_id) == (entry.parent, entry.rotation_id) for one in waiting):
+                raise ClaimRefused  # somebody else has recovered it, and may have gone on
+            standing = record.claim_on(entry.parent)
+            if standing is not None and standing.outcome == "open":
+                # A later try that is still out is overtaken by this: its holder finds the claim another's.
+                record = on_claim(record, entry.parent, rotation_id=entry.rotation_id)
+            ends = now + timedelta(seconds=lease_s)
+            return take_lease(record, holder=observed.situation.holder, now=now, expires_at=ends)
+
+        observed.ledger.change(taken)
         attempt = replace(attempt, fence=observed.ledger.record.fence)
         if recover.waiting.tokens is None:
             raise AssertionError("an unreadable reply is never recovered")
@@ -137,7 +143,7 @@ class Rotation:
         attempt = self._claim(attempt, due)
         try:
             if due.again and self._successor_appeared(attempt):
-                raise LeaseLost(f"{credential.name}: its successor has appeared")
+                raise LeaseLost(f"{credential.name}: its successor, or another login, has appeared")
             answer, attempt = self._exchange(attempt, due, request, leave_at, leave_by)
         except SlotMissed as missed:
             return self.setbacks.never_sent(attempt, missed, at_once=True)
@@ -210,9 +216,13 @@ class Rotation:
         )
 
     def _successor_appeared(self, attempt: Attempt) -> bool:
-        """Look into the escrow once more, now that nobody else can take the doubt over."""
+        """Look into the escrow and the store once more, now that nobody else can take the doubt over."""
         waiting = self.escrow.waiting(attempt.observed.ledger.record)
-        return any(entry.parent == attempt.digest and entry.kind == "tokens" for entry in waiting)
+        if any(entry.parent == attempt.digest and entry.kind == "tokens" for entry in waiting):
+            return True
+        stored = self.observer.stores[attempt.credential.store].read(attempt.credential.secret)
+        tokens = stored_tokens(stored, attempt.credential.provider)
+        return isinstance(tokens, Malformed) or digest_of(tokens.refresh_token) != attempt.digest
 
     def _exchange(
         self,
@@ -253,6 +263,8 @@ class Rotation:
             cooldown = self.cooldowns.record(attempt.observed.provider_key).cooldown_until
         if cooldown and cooldown > self.clock.now():
             raise LeaseLost(f"{credential.name}: the provider asks to wait until {cooldown.isoformat()}")
+        if due.leave_by and now > due.leave_by:
+            raise LeaseLost(f"{credential.name}: the provider's replay window is over")
         if leave_by and now > leave_by:
             raise SlotMissed(f"{credential.name}: its slot in the provider's budget is over")
         attempt = replace(attempt, started_at=now, monotonic_s=begun_s)

@@ -5,6 +5,7 @@ Every change of the record is written so that applying it twice is the same as o
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -30,10 +31,11 @@ from rotator.schedule import timing
 from rotator.setbacks import PAUSE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from rotator.attempt import Attempt, Teller
+    from rotator.ledger import SecretLedger
     from rotator.model import StoredTokens, Versioned
     from rotator.outcomes import Outcome
     from rotator.ports import Clock, Escrow, Seal, SecretStore, Trail
@@ -93,7 +95,9 @@ class Settling:
                     return self._overtaken(attempt, received)
                 attempt = taken
             try:
-                self._keep(attempt, received)
+                self._keep(attempt, received, _claimed_by(attempt))
+            except ClaimRefused:
+                return self._overtaken(attempt, received)
             except RotatorError as failure:
                 error = failure
             else:
@@ -153,19 +157,37 @@ class Settling:
         standing = ledger.record.claim_on(attempt.digest)
         settled = standing is None or standing.outcome == "settled"
         now = self.clock.now()
-        if not settled and not self._waits(attempt, received.parent):
+        if not settled:
             # The later presentation may still come to nothing; then these tokens are the only ones.
-            self._keep(attempt, received)
+            with contextlib.suppress(ClaimRefused):
+                self._keep(attempt, received, self._nothing_newer(attempt))
         self.teller.tell("rotation.deferred", attempt, reason="overtaken", retry_at=now)
         return outcomes.Deferred(attempt.credential.name, "overtaken", now, "another replica took the rotation over")
 
-    def _waits(self, attempt: Attempt, parent: str) -> bool:
-        waiting = self.escrow.waiting(attempt.observed.ledger.record)
-        return any(entry.parent == parent and entry.kind == "tokens" for entry in waiting)
+    def _nothing_newer(self, attempt: Attempt) -> Callable[[StateRecord], None]:
+        """Return a check that no later answer is settled or kept."""
 
-    def _keep(self, attempt: Attempt, received: Received) -> None:
+        def check(record: StateRecord) -> None:
+            standing = record.claim_on(attempt.digest)
+            waiting = self.escrow.waiting(record)
+            kept = any(entry.parent == attempt.digest and entry.kind == "tokens" for entry in waiting)
+            if kept or standing is None or standing.outcome == "settled":
+                raise ClaimRefused
+
+        return check
+
+    def _keep(self, attempt: Attempt, received: Received, check: Callable[[StateRecord], None]) -> None:
+        """Put a received token set into escrow, if the record still allows it at the moment of the write.
+
+        Raises:
+            ClaimRefused: It does not: a later presentation took over.
+            EscrowUnavailable: It is not durable.
+            ConfigError: The seal key cannot be loaded.
+        """
         entry = sealed_tokens(received, self.seal, attempt.observed.situation.stored.identity, attempt.credential.name)
-        self.retrier.call(lambda: self.escrow.keep(entry, attempt.observed.ledger))
+        writer = _Checked(attempt.observed.ledger, check)
+        check(writer.record)
+        self.retrier.call(lambda: self.escrow.keep(entry, writer))
 
     def _from_escrow(self, attempt: Attempt, received: Received, warnings: tuple[str, ...]) -> Outcome:
         """Write back what is safe in escrow; should that fail, let the lease go so that any replica may go on."""
@@ -189,7 +211,7 @@ class Settling:
         """
         credential = attempt.credential
         stored = attempt.observed.situation.stored
-        spent = frozenset(claim.digest for claim in attempt.observed.ledger.record.presented) - {received.parent}
+        spent = _spent_before(attempt.observed.ledger.record, received.parent)
         written = self.write_back.run(self.stores[credential.store], credential, stored, received, spent)
         return self._settle(attempt, received, written, warnings, swapped=True)
 
@@ -217,10 +239,12 @@ class Settling:
         situation = attempt.observed.situation
         tokens = stored_tokens(written, credential.provider)
         expires_at = None if isinstance(tokens, Malformed) else tokens.expires_at
-        others = [waiting.entry.parent for waiting in situation.waiting] if swapped else []
-        parents = frozenset({received.parent, *others})
         at_once = attempt.sends_nothing and self._due_at_once(attempt, tokens, now)
         superseded = isinstance(tokens, Malformed) or digest_of(tokens.refresh_token) != received.successor
+        # Only our own swap proves that what waits for other tokens of this secret is overtaken.
+        proven = swapped and not superseded and received.rotated
+        others = {waiting.entry.parent for waiting in situation.waiting if proven} - {received.parent}
+        parents = frozenset({received.parent, *others})
         done = Done(attempt.rotation_id, now, situation.stored.version, written.version, expires_at)
         hold = None if at_once else self._hold_after(attempt, received, tokens, now)
         grant, expiring_at = (None, None) if superseded else self._grant(attempt, received, now)
@@ -232,6 +256,8 @@ class Settling:
                 record = mark(record, received.parent, "settled")
             else:
                 record = take_out(record, received.parent, attempt.rotation_id)
+            for other in others:
+                record = mark(record, other, "settled")
             record = with_done(release(record, attempt.fence), done)
             if ours and (standing is None or standing.outcome == "open"):
                 # A holder that comes late must not undo what a later one noted.
@@ -323,3 +349,48 @@ class Settling:
             attempt.observed.ledger.change(lambda record: release(record, attempt.fence))
         except StoreError:
             return
+
+
+def _claimed_by(attempt: Attempt) -> Callable[[StateRecord], None]:
+    """Return a check that the claim is still this attempt's."""
+
+    def check(record: StateRecord) -> None:
+        standing = record.claim_on(attempt.digest)
+        if standing is None or standing.outcome != "open" or standing.rotation_id != attempt.rotation_id:
+            raise ClaimRefused
+
+    return check
+
+
+def _spent_before(record: StateRecord, parent: str) -> frozenset[str]:
+    """Return the tokens that were settled before `parent` was claimed: a document that shows one is an old copy.
+
+    One that was claimed later is a new login, which another replica may be refreshing just now.
+    """
+    order = [claim.digest for claim in record.presented]
+    before = record.presented[: order.index(parent)] if parent in order else ()
+    return frozenset(claim.digest for claim in before if claim.outcome == "settled")
+
+
+@dataclass(slots=True)
+class _Checked:
+    """A record writer that asks before every write."""
+
+    writer: SecretLedger
+    check: Callable[[StateRecord], None]
+
+    @property
+    def record(self) -> StateRecord:
+        """The record as last seen."""
+        return self.writer.record
+
+    def change(self, change: Callable[[StateRecord], StateRecord]) -> StateRecord:
+        """See `RecordWriter.change`; raises what the check raises."""
+
+        def checked(record: StateRecord) -> StateRecord:
+            wanted = change(record)
+            if wanted != record:  # else it is our own write, whose answer was lost
+                self.check(record)
+            return wanted
+
+        return self.writer.change(checked)

@@ -8,12 +8,12 @@ can hold a request for hours; and whether a request was sent would have to be gu
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpcore
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterable
     from datetime import datetime
 
@@ -107,13 +107,20 @@ class Wire(httpcore.NetworkBackend):
     def read(self, most_bytes: int) -> bytes:
         """Return what arrived; nothing at the end.
 
+        What has arrived by the end of the deadline is taken even after it: a process that did not run meanwhile must
+        not throw away tokens that lie before it.
+
         Raises:
             OSError: The connection broke or the deadline is over.
         """
         self.phase = "waiting for the reply"
         connection = self._connected()
-        connection.settimeout(self._left_s())
-        data = connection.recv(most_bytes)
+        left_s = self._ends_at_s - self._clock.monotonic_s()
+        connection.settimeout(max(0.0, left_s))
+        try:
+            data = connection.recv(most_bytes)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            raise TimeoutError("the deadline is over") from None
         self.received += data[: RECORDED_BYTES - len(self.received)]
         return data
 

@@ -105,7 +105,7 @@ def test_each_event_is_on_disk_before_the_next_step(
     real_write, real_fsync, real_flock = os.write, os.fsync, fcntl.flock
 
     def flock(descriptor: int, operation: int) -> None:
-        calls.append({fcntl.LOCK_EX: "lock", fcntl.LOCK_UN: "unlock"}[operation])
+        calls.append({fcntl.LOCK_EX | fcntl.LOCK_NB: "lock", fcntl.LOCK_UN: "unlock"}[operation])
         real_flock(descriptor, operation)
 
     def write(descriptor: int, data: bytes) -> int:
@@ -263,3 +263,13 @@ def test_many_writers_leave_whole_lines(path: Path, sink: JsonlFileSink) -> None
     assert [other.returncode for other in others] == [0, 0, 0]
     errors = sorted(line["error"] for line in lines_of(path))
     assert errors == sorted(["a" * 9000, "b" * 9000, "c" * 9000] * 20 + ["t" * 9000] * 40)
+
+
+def test_a_lock_that_nobody_lets_go_of_stops_no_event(tmp_path: Path) -> None:
+    """Whoever holds the trail's lock for ever holds up an event for a second, and the rotation not at all."""
+    path = tmp_path / "audit.jsonl"
+    path.touch(mode=0o600)
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        JsonlFileSink(path).record(event())
+    assert len(path.read_text().splitlines()) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import stat
 import threading
 from collections.abc import Mapping
@@ -229,14 +230,26 @@ class StreamSink:
             )
 
 
+LOCK_TRIES = 100
+LOCK_PAUSE_S = 0.01
+
+
 @contextlib.contextmanager
 def _locked(descriptor: int) -> Iterator[None]:
     """Hold the other writers off: a line that is being written grows page by page and looks like half a line.
 
-    Where the file system has no locks a line is still one `write`, and the worst is an empty line too many.
+    Where the file system has no locks, or another program does not let go of its own, a line is still one `write`, and
+    the worst is an empty line too many. Rotations do not wait for whoever holds the trail.
     """
-    with contextlib.suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            select.select([], [], [], LOCK_PAUSE_S)
+        except OSError:
+            break
+        else:
+            break
     try:
         yield
     finally:

@@ -104,8 +104,8 @@ def clear_the_escrow_first(patch: Patch) -> None:
     """The escrow is cleared as soon as something was received, before the write."""
     keep = settling.Settling._keep
 
-    def forgetful(self: settling.Settling, attempt: Any, received: Any) -> None:
-        keep(self, attempt, received)
+    def forgetful(self: settling.Settling, attempt: Any, received: Any, check: Any) -> None:
+        keep(self, attempt, received, check)
         identity = attempt.observed.situation.stored.identity
         self.escrow.clear(identity, frozenset({received.parent}))
         attempt.observed.ledger.change(lambda record: self.escrow.without(record, frozenset({received.parent})))
