@@ -18,7 +18,6 @@ demo: $(DEMO_READY) ## run the whole job on embedded parts, with the real daemon
 test: $(TEST_READY) ## run the tests, with line and branch coverage
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --ignore tests/chaos --cov --cov-report= $(TESTS)
-	@$(BIN)/python -m coverage report --fail-under=0 | tail -n 1
 
 chaos: $(TEST_READY) ## real processes on three kinds of stores, killed, stopped and cut off (CHAOS=60 for a minute each)
 	@ROTATOR_CHAOS_SECONDS=$(or $(CHAOS),12) $(BIN)/python -m pytest -q -s tests/chaos
