@@ -106,8 +106,14 @@ class FileEscrow:
             self._make_folder()
             if entry.kind == "reply" and self._holds_tokens(self._folder / name):
                 return
-            with self._temporary(name, json.dumps(fields).encode()) as temporary:
-                temporary.replace(self._folder / name)
+            target = self._folder / name
+            replaces = target.exists()
+            # A new entry gets its name before the slow flush: a process that is killed meanwhile leaves it for the next
+            # run to find. One that replaces another is flushed first, or a power cut could take both.
+            with self._temporary(name, json.dumps(fields).encode(), flushed=replaces) as temporary:
+                temporary.replace(target)
+            if not replaces:
+                flush(target)
             flush(self._folder)
 
     @staticmethod
@@ -212,14 +218,15 @@ class FileEscrow:
             os.link(temporary, self._folder / PLACE_FILE)
 
     @contextlib.contextmanager
-    def _temporary(self, name: str, content: bytes) -> Iterator[Path]:
-        """Yield a file with this content, flushed to disk; removes what the caller did not rename."""
+    def _temporary(self, name: str, content: bytes, *, flushed: bool = True) -> Iterator[Path]:
+        """Yield a file with this content; removes what the caller did not rename."""
         path = self._folder / f".{name}.{self._ids.new_id()}.tmp"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             try:
                 write_all(descriptor, content)
-                os.fsync(descriptor)
+                if flushed:
+                    os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             yield path
@@ -247,9 +254,15 @@ def _digest(text: str) -> str:
 
 
 def _read(path: Path) -> SealedEntry | None:
-    """Return the entry, or None when it was cleared since the folder was listed."""
+    """Return the entry, or None when it was cleared since the folder was listed.
+
+    An empty file is none, either: named, and not yet flushed when the power went, so `keep` never returned.
+    """
     try:
-        fields: Any = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        if not content:
+            return None
+        fields: Any = json.loads(content)
         if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
             raise ValueError("unknown format")
         entry = _adapter().validate_python(fields)

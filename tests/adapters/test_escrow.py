@@ -184,7 +184,7 @@ def test_entries_wait_oldest_first(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\0" * 40, b"[]", b"{}", b'{"format": 2}', b'{"format": 1, "sealed": "sealed-text"}']
+    "content", [b"\0" * 40, b"[]", b"{}", b'{"format": 2}', b'{"format": 1, "sealed": "sealed-text"}']
 )
 def test_a_damaged_file_is_named_and_left_where_it_is(folder: Path, content: bytes) -> None:
     """A file that holds no entry is EscrowCorrupt naming it and what to do; it stays, and nothing in it is quoted."""
@@ -229,8 +229,8 @@ def test_an_entry_that_is_cleared_while_it_is_looked_for_is_not_there(
     assert escrow.waiting(RECORD) == ()
 
 
-def test_an_entry_is_on_disk_before_it_has_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`keep` flushes the file, renames it and then flushes the folder, in this order."""
+def test_an_entry_is_on_disk_when_keep_returns(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new entry gets its name first, for whoever is killed during the flush; one that replaces is flushed first."""
     escrow = opened(folder)
     assert escrow.place
     calls: list[str] = []
@@ -247,10 +247,24 @@ def test_an_entry_is_on_disk_before_it_has_its_name(folder: Path, monkeypatch: p
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", rename)
     escrow.keep(ENTRY, writer())
+    assert calls == ["rename", "flush file", "flush folder"]
+    calls.clear()
+    escrow.keep(replace(ENTRY, sealed="another"), writer())
     assert calls == ["flush file", "rename", "flush folder"]
     calls.clear()
     escrow.clear(IDENTITY, frozenset({"p1"}))
     assert calls == ["flush folder"]
+
+
+def test_a_name_without_content_is_no_entry(folder: Path) -> None:
+    """A power cut between naming and flushing leaves an empty file: `keep` never returned, so nothing was kept."""
+    escrow = opened(folder)
+    escrow.keep(ENTRY, writer())
+    [path] = folder.glob("*.json")
+    path.write_bytes(b"")
+    assert opened(folder).waiting(RECORD) == ()
+    escrow.keep(ENTRY, writer())
+    assert opened(folder).waiting(RECORD) == (ENTRY,)
 
 
 def test_reading_makes_no_folder(folder: Path) -> None:
