@@ -45,6 +45,10 @@ LONGEST_SLEEP_S = 37.0
 """The bell rings at least so often, so that a suspended machine or a clock that jumped is noticed. A prime: it does
 not fall into step with other minutely work."""
 
+RINGS = 1_000
+"""How many rings may be on their way at once. With the scheduler's one, a ring due while the last one has not quite
+ended is dropped, and the loop sleeps on to its longest."""
+
 FOREVER_S = 366 * 86_400.0
 
 
@@ -152,6 +156,7 @@ class Daemon:
             replace_existing=True,
             misfire_grace_time=None,
             coalesce=True,
+            max_instances=RINGS,
         )
 
     def _dispatcher(self, pools: contextlib.ExitStack) -> Dispatcher:

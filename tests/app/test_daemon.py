@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from rotator import outcomes
+from rotator.bell import Bell
 from rotator.daemon import FOREVER_S, Daemon
 from rotator.errors import ConfigError, Problem, StoreUnavailable
 from rotator.model import RateLimit
@@ -189,6 +192,41 @@ def test_the_daemon_keeps_to_the_budget(real_stage: Stage) -> None:
         poll(lambda: all(daemon.rotated(name) for name in names), "all rotated")
 
     assert stage.face().report.rejected_over_rate == 0
+
+
+class SlowBell(Bell):
+    """A bell whose first ring does not end before the second one has begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rung = 0
+        self.again = threading.Event()
+
+    def ring(self) -> None:
+        self.rung += 1
+        if self.rung == 1:
+            self.again.wait(WAIT_S)
+        else:
+            self.again.set()
+        super().ring()
+
+
+def test_a_ring_is_not_lost_while_the_last_one_has_not_ended(real_stage: Stage) -> None:
+    """A bell that falls due while its last ring is still under way rings once more."""
+    real_stage.ready()
+    app = real_stage.app("daemon")
+    bell = SlowBell()
+    daemon = Daemon(app, lambda: app, lambda _: None, lambda *_, **__: None, _bell=bell)
+    scheduler = BackgroundScheduler(timezone="UTC")
+    scheduler.start()
+    try:
+        for ring in (1, 2):
+            daemon._ring_at(scheduler, app.surroundings.clock.now() + timedelta(milliseconds=20))
+            poll(lambda ring=ring: bell.rung >= ring, f"ring {ring}", within_s=5.0)
+    finally:
+        bell.again.set()
+        scheduler.shutdown()
+        bell.close()
 
 
 def test_a_reload_waits_for_what_is_in_flight(real_stage: Stage) -> None:
