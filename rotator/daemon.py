@@ -28,7 +28,7 @@ from rotator.passes import planned_of
 from rotator.schedule import Planned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rotator.model import Credential
     from rotator.outcomes import Outcome
@@ -50,6 +50,19 @@ RINGS = 1_000
 ended is dropped, and the loop sleeps on to its longest."""
 
 FOREVER_S = 366 * 86_400.0
+
+
+@contextlib.contextmanager
+def scheduling() -> Iterator[BackgroundScheduler]:
+    """Run APScheduler's thread for the length of the block."""
+    scheduler = BackgroundScheduler(timezone="UTC")
+    scheduler.start()
+    try:
+        yield scheduler
+    finally:
+        # Waits for a ring under way: one that a shutdown overtakes ends in a traceback about a job it cannot find.
+        scheduler.remove_all_jobs()
+        scheduler.shutdown(wait=False)
 
 
 @dataclass(slots=True)
@@ -105,12 +118,8 @@ class Daemon:
 
     def run(self) -> None:
         """Run until stopped."""
-        scheduler = BackgroundScheduler(timezone="UTC")
-        scheduler.start()
-        try:
+        with scheduling() as scheduler:
             self._loop(scheduler)
-        finally:
-            scheduler.shutdown(wait=False)
 
     # ---------------------------------------------------------------------------------------------- the loop
 

@@ -9,11 +9,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from rotator import outcomes
 from rotator.bell import Bell
-from rotator.daemon import FOREVER_S, Daemon
+from rotator.daemon import FOREVER_S, Daemon, scheduling
 from rotator.errors import ConfigError, Problem, StoreUnavailable
 from rotator.model import RateLimit
 from rotator.rotation import Rotation
@@ -200,6 +199,7 @@ class SlowBell(Bell):
     def __init__(self) -> None:
         super().__init__()
         self.rung = 0
+        self.ended: list[int] = []
         self.again = threading.Event()
 
     def ring(self) -> None:
@@ -209,6 +209,7 @@ class SlowBell(Bell):
         else:
             self.again.set()
         super().ring()
+        self.ended.append(self.rung)  # both may end at once
 
 
 def test_a_ring_is_not_lost_while_the_last_one_has_not_ended(real_stage: Stage) -> None:
@@ -217,16 +218,13 @@ def test_a_ring_is_not_lost_while_the_last_one_has_not_ended(real_stage: Stage) 
     app = real_stage.app("daemon")
     bell = SlowBell()
     daemon = Daemon(app, lambda: app, lambda _: None, lambda *_, **__: None, _bell=bell)
-    scheduler = BackgroundScheduler(timezone="UTC")
-    scheduler.start()
-    try:
+    with scheduling() as scheduler:
         for ring in (1, 2):
             daemon._ring_at(scheduler, app.surroundings.clock.now() + timedelta(milliseconds=20))
             poll(lambda ring=ring: bell.rung >= ring, f"ring {ring}", within_s=5.0)
-    finally:
         bell.again.set()
-        scheduler.shutdown()
-        bell.close()
+    poll(lambda: len(bell.ended) == 2, "the rings' end")
+    bell.close()
 
 
 def test_a_reload_waits_for_what_is_in_flight(real_stage: Stage) -> None:
