@@ -40,7 +40,7 @@ format: $(TEST_READY) ## format the code and mend what ruff can mend
 lock: $(TEST_READY) ## renew the lock files in deploy/locks (needs uv)
 	@for set in demo test; do \
 	  case $$set in demo) groups="--extra all --group build";; test) groups="--extra all --group build --group test --group lint";; esac; \
-	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate $$groups pyproject.toml -o deploy/locks/$$set.txt; done
 
 clean: ## remove what the targets made
