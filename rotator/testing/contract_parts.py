@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, TypeVar
 
 import pytest
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rotator.errors import RotatorError
 
 Support: TypeAlias = Literal[True] | str
-"""True, or the reason why a backend cannot show a part of the contract."""
+"""True, or the reason why a backend has no such behaviour."""
 
 THREADS = 8
 """Enough that an unguarded read-then-write is caught in most races, few enough for a small machine."""
@@ -27,6 +27,11 @@ def need(supported: Support) -> None:
     """Skip the running test with the adapter's own reason, if it gives one."""
     if supported is not True:
         pytest.skip(supported)
+
+
+def cannot_show(reason: str) -> NoReturn:
+    """Skip the running test: the harness cannot bring the backend into the state that the test looks at."""
+    pytest.skip(reason)
 
 
 def race(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import pytest
 
 from rotator.errors import EscrowCorrupt, EscrowUnavailable
 from rotator.records import Grant, SealedEntry
-from rotator.testing.contract_parts import Support, need, race
+from rotator.testing.contract_parts import race
 
 if TYPE_CHECKING:
     from rotator.testing.harnesses import EscrowHarness
@@ -32,15 +32,7 @@ _IDENTITIES = (
 
 
 class EscrowContract:
-    """Subclass it with a name that begins with `Test` and a fixture `harness`."""
-
-    damage_supported: ClassVar[Support] = True
-    broken_supported: ClassVar[Support] = True
-
-    @pytest.fixture
-    def harness(self) -> EscrowHarness:
-        """Return a harness over an empty escrow."""
-        raise NotImplementedError("provide a fixture named harness")
+    """Subclass it with a name that begins with `Test` and a fixture `harness`: a harness over an empty escrow."""
 
     def test_at_first_nothing_waits(self, harness: EscrowHarness) -> None:
         """A new escrow is empty, for each secret and as a whole."""
@@ -169,7 +161,6 @@ class EscrowContract:
 
     def test_a_damaged_entry_says_so(self, harness: EscrowHarness) -> None:
         """A damaged entry is EscrowCorrupt for its secret and in the list of all; other secrets are not affected."""
-        need(self.damage_supported)
         _kept(harness, _ONE, "p1")
         other = _kept(harness, _TWO, "p1")
         harness.damage(_ONE)
@@ -182,7 +173,6 @@ class EscrowContract:
 
     def test_a_broken_place_says_so(self, harness: EscrowHarness) -> None:
         """Where the place can be neither read nor written every verb that touches it is EscrowUnavailable."""
-        need(self.broken_supported)
         broken, writer = harness.broken(), harness.writer(_ONE)
         for verb in (
             lambda: broken.keep(_entry(_ONE, "p1"), writer),

@@ -1,6 +1,7 @@
 """What the contract suites ask of an adapter's test: the adapter, and a way around it.
 
-Methods that raise NotImplementedError are needed only where the suite's attribute of that name is True.
+Every step is asked for, so that none is forgotten. One that a backend cannot show calls
+`rotator.testing.contracts.cannot_show` with the reason, which skips the tests that need it.
 """
 
 from __future__ import annotations
@@ -37,29 +38,29 @@ class SecretStoreHarness(abc.ABC):
     def reopened(self) -> SecretStore:
         """Return another instance over the same backend, as another process would open it."""
 
+    @abc.abstractmethod
     def raw_delete(self, secret: str) -> None:
         """Delete the secret or mark it deleted."""
-        raise NotImplementedError("provide raw_delete, or set deletion_supported to the reason why not")
 
+    @abc.abstractmethod
     def damage(self, secret: str) -> None:
         """Make the stored bytes of the secret undecodable."""
-        raise NotImplementedError("provide damage, or set damage_supported to the reason why not")
 
+    @abc.abstractmethod
     def refused_document(self) -> Document:
         """Return a document that the backend refuses for good."""
-        raise NotImplementedError("provide refused_document, or set refusal_supported to the reason why not")
 
+    @abc.abstractmethod
     def missing_store(self) -> SecretStore:
         """Return a store whose mount or folder does not exist."""
-        raise NotImplementedError("provide missing_store, or set missing_supported to the reason why not")
 
+    @abc.abstractmethod
     def denied_store(self) -> SecretStore:
         """Return a store over the same backend whose caller may do nothing."""
-        raise NotImplementedError("provide denied_store, or set denied_supported to the reason why not")
 
+    @abc.abstractmethod
     def unreachable_store(self) -> SecretStore:
         """Return a store that cannot reach its backend at all, so that surely nothing is applied."""
-        raise NotImplementedError("provide unreachable_store, or set unreachable_supported to the reason why not")
 
 
 class StateStoreHarness(abc.ABC):
@@ -71,25 +72,25 @@ class StateStoreHarness(abc.ABC):
     def reopened(self) -> StateStore:
         """Return another instance over the same backend, as another replica or the next run would open it."""
 
+    @abc.abstractmethod
     def damage(self, key: str) -> None:
         """Make the stored bytes of the record undecodable, without using `store`."""
-        raise NotImplementedError("provide damage, or set damage_supported to the reason why not")
 
+    @abc.abstractmethod
     def refused_body(self) -> dict[str, Any]:
         """Return a body that the backend refuses for good."""
-        raise NotImplementedError("provide refused_body, or set refusal_supported to the reason why not")
 
+    @abc.abstractmethod
     def missing_store(self) -> StateStore:
         """Return a store whose table, mount or folder does not exist."""
-        raise NotImplementedError("provide missing_store, or set missing_supported to the reason why not")
 
+    @abc.abstractmethod
     def denied_store(self) -> StateStore:
         """Return a store over the same backend whose caller may do nothing."""
-        raise NotImplementedError("provide denied_store, or set denied_supported to the reason why not")
 
+    @abc.abstractmethod
     def unreachable_store(self) -> StateStore:
         """Return a store that cannot reach its backend at all, so that surely nothing is applied."""
-        raise NotImplementedError("provide unreachable_store, or set unreachable_supported to the reason why not")
 
 
 class EscrowHarness(abc.ABC):
@@ -109,10 +110,10 @@ class EscrowHarness(abc.ABC):
     def reopened(self) -> Escrow:
         """Return another instance over the same place, as the next run would open it."""
 
+    @abc.abstractmethod
     def damage(self, identity: str) -> None:
         """Make the one entry of this secret undecodable, without using `escrow`."""
-        raise NotImplementedError("provide damage, or set damage_supported to the reason why not")
 
+    @abc.abstractmethod
     def broken(self) -> Escrow:
         """Return an escrow whose place can be neither read nor written."""
-        raise NotImplementedError("provide broken, or set broken_supported to the reason why not")

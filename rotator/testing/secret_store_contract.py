@@ -37,26 +37,18 @@ _DOCUMENTS: dict[str, dict[str, Any]] = {
 
 
 class SecretStoreContract:
-    """Subclass it with a name that begins with `Test` and a fixture `harness`."""
+    """Subclass it with a name that begins with `Test` and a fixture `harness`.
+
+    The harness is over an empty backend, or its `new_name` is always new.
+    """
 
     text_supported: ClassVar[Support] = True
     """Whether the backend can hold text that is no JSON object."""
     binary_supported: ClassVar[Support] = True
     empty_supported: ClassVar[Support] = True
-    deletion_supported: ClassVar[Support] = True
     deletion_fences_supported: ClassVar[Support] = True
-    damage_supported: ClassVar[Support] = True
-    refusal_supported: ClassVar[Support] = True
     concurrent_writers_supported: ClassVar[Support] = True
     """Whether what serves the calls can judge writers at the same moment; some emulators cannot."""
-    missing_supported: ClassVar[Support] = True
-    denied_supported: ClassVar[Support] = True
-    unreachable_supported: ClassVar[Support] = True
-
-    @pytest.fixture
-    def harness(self) -> SecretStoreHarness:
-        """Return a harness over an empty backend, or one whose `new_name` is always new."""
-        raise NotImplementedError("provide a fixture named harness")
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -69,7 +61,6 @@ class SecretStoreContract:
 
     def test_a_deleted_secret_is_not_found(self, harness: SecretStoreHarness) -> None:
         """A deleted secret is SecretNotFound for a read and for the proof, and no listing shows it."""
-        need(self.deletion_supported)
         name, _ = _created(harness)
         harness.raw_delete(name)
         with pytest.raises(SecretNotFound):
@@ -80,7 +71,6 @@ class SecretStoreContract:
 
     def test_a_write_does_not_bring_a_deleted_secret_back(self, harness: SecretStoreHarness) -> None:
         """A write on the version that was deleted is SecretNotFound."""
-        need(self.deletion_supported)
         need(self.deletion_fences_supported)
         name, first = _created(harness)
         harness.raw_delete(name)
@@ -130,7 +120,6 @@ class SecretStoreContract:
 
     def test_bytes_that_cannot_be_decoded_are_corrupt(self, harness: SecretStoreHarness) -> None:
         """Damaged bytes are StoreCorrupt, which names the secret."""
-        need(self.damage_supported)
         name, _ = _created(harness)
         harness.damage(name)
         with pytest.raises(StoreCorrupt) as caught:
@@ -249,7 +238,6 @@ class SecretStoreContract:
 
     def test_a_document_that_the_store_refuses_changes_nothing(self, harness: SecretStoreHarness) -> None:
         """A refused document is StoreRejected for a new and for an existing secret, which stay as they were."""
-        need(self.refusal_supported)
         name, first = _created(harness)
         absent = harness.new_name()
         for secret, expected in ((name, first.version), (absent, None)):
@@ -347,19 +335,16 @@ class SecretStoreContract:
 
     def test_every_verb_says_that_the_store_is_missing(self, harness: SecretStoreHarness) -> None:
         """Without mount or folder every verb is StoreMissing."""
-        need(self.missing_supported)
         _every_verb(harness.missing_store(), harness.new_name(), StoreMissing)
 
     def test_every_verb_says_that_it_is_denied(self, harness: SecretStoreHarness) -> None:
         """For a caller without permission every verb is StoreDenied, and nothing is changed."""
-        need(self.denied_supported)
         name, first = _created(harness)
         _every_verb(harness.denied_store(), name, StoreDenied)
         assert harness.store.read(name) == first
 
     def test_every_verb_says_that_nothing_answers(self, harness: SecretStoreHarness) -> None:
         """When the backend cannot be reached every verb is StoreUnavailable."""
-        need(self.unreachable_supported)
         _every_verb(harness.unreachable_store(), harness.new_name(), StoreUnavailable)
 
 

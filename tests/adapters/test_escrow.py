@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from escrow_parts import ENTRY, IDENTITY, OTHER, RECORD, files, opened, writer
@@ -23,7 +23,7 @@ from rotator.errors import (
 from rotator.escrow.record import RecordEscrow
 from rotator.ledger import secret_key
 from rotator.records import StateRecord
-from rotator.testing.contracts import EscrowContract, EscrowHarness
+from rotator.testing.contracts import EscrowContract, EscrowHarness, cannot_show
 from rotator.testing.memory import MemoryRecordWriter, MemoryStateStore
 
 if TYPE_CHECKING:
@@ -78,11 +78,14 @@ class RecordHarness(EscrowHarness):
     def reopened(self) -> Escrow:
         return RecordEscrow(self._state)
 
+    def damage(self, identity: str) -> NoReturn:
+        cannot_show("the entry is in the record, which is then StoreCorrupt for its reader; see the tests below")
+
+    def broken(self) -> NoReturn:
+        cannot_show("what waits is in the record that the caller has; see the tests below")
+
 
 class TestRecordEscrow(EscrowContract):
-    damage_supported = "the entry is in the record, which is then StoreCorrupt for its reader; see the tests below"
-    broken_supported = "what waits is in the record that the caller has; see the tests below"
-
     @pytest.fixture
     def harness(self) -> RecordHarness:
         return RecordHarness()

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from local_parts import A_DOCUMENT, KEY, local_store, seed, sql, without_permission
@@ -26,6 +26,7 @@ from rotator.testing.contracts import (
     SecretStoreHarness,
     StateStoreContract,
     StateStoreHarness,
+    cannot_show,
     shown,
 )
 from rotator.testing.memory import EPOCH, SequentialIds, VirtualClock
@@ -103,6 +104,9 @@ class SecretsOnDisk(OnDisk, SecretStoreHarness):
     def reopened(self) -> LocalSecretStore:
         return local_store(self.path)
 
+    def refused_document(self) -> NoReturn:
+        cannot_show(NO_LIMIT)
+
     def missing_store(self) -> LocalSecretStore:
         self.path.parent.parent.joinpath("file").touch()
         return local_store(self.path.parent.parent / "file" / "rotator.db")
@@ -117,8 +121,6 @@ class SecretsOnDisk(OnDisk, SecretStoreHarness):
 
 
 class TestLocalSecretStore(SecretStoreContract):
-    refusal_supported = NO_LIMIT
-
     @pytest.fixture
     def harness(self, tmp_path: Path) -> Iterator[SecretsOnDisk]:
         harness = SecretsOnDisk(tmp_path)
@@ -137,6 +139,9 @@ class StateOnDisk(OnDisk, StateStoreHarness):
     def damage(self, key: str) -> None:
         sql(self.path, "UPDATE record SET body = substr(body, 2) WHERE key = ?", key)
 
+    def refused_body(self) -> NoReturn:
+        cannot_show(NO_LIMIT)
+
     def missing_store(self) -> LocalStateStore:
         self.path.parent.parent.joinpath("file").touch()
         return LocalStateStore(self.path.parent.parent / "file" / "rotator.db")
@@ -151,8 +156,6 @@ class StateOnDisk(OnDisk, StateStoreHarness):
 
 
 class TestLocalStateStore(StateStoreContract):
-    refusal_supported = NO_LIMIT
-
     @pytest.fixture
     def harness(self, tmp_path: Path) -> Iterator[StateOnDisk]:
         harness = StateOnDisk(tmp_path)

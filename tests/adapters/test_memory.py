@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -18,6 +18,7 @@ from rotator.testing.contracts import (
     SecretStoreHarness,
     StateStoreContract,
     StateStoreHarness,
+    cannot_show,
     race,
 )
 from rotator.testing.memory import (
@@ -58,11 +59,23 @@ class SecretsInMemory(SecretStoreHarness):
     def reopened(self) -> MemorySecretStore:
         return self.memory
 
+    def damage(self, secret: str) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
+    def refused_document(self) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
+    def missing_store(self) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
+    def denied_store(self) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
+    def unreachable_store(self) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
 
 class TestMemorySecretStore(SecretStoreContract):
-    damage_supported = refusal_supported = missing_supported = ALWAYS_THERE
-    denied_supported = unreachable_supported = ALWAYS_THERE
-
     @pytest.fixture
     def harness(self) -> SecretsInMemory:
         return SecretsInMemory()
@@ -95,10 +108,20 @@ class StateInMemory(StateStoreHarness):
     def damage(self, key: str) -> None:
         self.memory.raw_put(key, "{cut")
 
+    def refused_body(self) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
+    def missing_store(self) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
+    def denied_store(self) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
+    def unreachable_store(self) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
 
 class TestMemoryStateStore(StateStoreContract):
-    refusal_supported = missing_supported = denied_supported = unreachable_supported = ALWAYS_THERE
-
     @pytest.fixture
     def harness(self) -> StateInMemory:
         return StateInMemory()
@@ -120,10 +143,14 @@ class EscrowInMemory(EscrowHarness):
     def reopened(self) -> MemoryEscrow:
         return self.escrow
 
+    def damage(self, identity: str) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
+    def broken(self) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
 
 class TestMemoryEscrow(EscrowContract):
-    damage_supported = broken_supported = ALWAYS_THERE
-
     @pytest.fixture(params=[False, True], ids=["private", "shared"])
     def harness(self, request: pytest.FixtureRequest) -> EscrowInMemory:
         return EscrowInMemory(shared=request.param)
