@@ -7,20 +7,48 @@ Every step is asked for, so that none is forgotten. One that a backend cannot sh
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from rotator.ports import SecretStore, StateStore
 
 if TYPE_CHECKING:
     from rotator.model import Document
-    from rotator.ports import Escrow, RecordWriter, SecretStore, StateStore
+    from rotator.ports import Escrow, RecordWriter
+
+_Store = TypeVar("_Store")
 
 
-class SecretStoreHarness(abc.ABC):
+class StoreHarness(abc.ABC, Generic[_Store]):
+    """What a secret store's harness and a state store's have in common."""
+
+    store: _Store
+
+    @abc.abstractmethod
+    def reopened(self) -> _Store:
+        """Return another instance over the same backend, as another replica or the next run would open it."""
+
+    @abc.abstractmethod
+    def damage(self, name: str, /) -> None:
+        """Make the stored bytes of the secret or record undecodable, without using `store`."""
+
+    @abc.abstractmethod
+    def missing_store(self) -> _Store:
+        """Return a store whose table, mount or folder does not exist."""
+
+    @abc.abstractmethod
+    def denied_store(self) -> _Store:
+        """Return a store over the same backend whose caller may do nothing."""
+
+    @abc.abstractmethod
+    def unreachable_store(self) -> _Store:
+        """Return a store that cannot reach its backend at all, so that surely nothing is applied."""
+
+
+class SecretStoreHarness(StoreHarness[SecretStore]):
     """The store under test, and a way around it.
 
     The `raw_` methods act as another program that does not know rotator: they must not use `store`.
     """
-
-    store: SecretStore
 
     @abc.abstractmethod
     def new_name(self) -> str:
@@ -35,62 +63,20 @@ class SecretStoreHarness(abc.ABC):
         """Return the current content as JSON text."""
 
     @abc.abstractmethod
-    def reopened(self) -> SecretStore:
-        """Return another instance over the same backend, as another process would open it."""
-
-    @abc.abstractmethod
     def raw_delete(self, secret: str) -> None:
         """Delete the secret or mark it deleted."""
-
-    @abc.abstractmethod
-    def damage(self, secret: str) -> None:
-        """Make the stored bytes of the secret undecodable."""
 
     @abc.abstractmethod
     def refused_document(self) -> Document:
         """Return a document that the backend refuses for good."""
 
-    @abc.abstractmethod
-    def missing_store(self) -> SecretStore:
-        """Return a store whose mount or folder does not exist."""
 
-    @abc.abstractmethod
-    def denied_store(self) -> SecretStore:
-        """Return a store over the same backend whose caller may do nothing."""
-
-    @abc.abstractmethod
-    def unreachable_store(self) -> SecretStore:
-        """Return a store that cannot reach its backend at all, so that surely nothing is applied."""
-
-
-class StateStoreHarness(abc.ABC):
+class StateStoreHarness(StoreHarness[StateStore]):
     """The state store under test, and a way around it."""
-
-    store: StateStore
-
-    @abc.abstractmethod
-    def reopened(self) -> StateStore:
-        """Return another instance over the same backend, as another replica or the next run would open it."""
-
-    @abc.abstractmethod
-    def damage(self, key: str) -> None:
-        """Make the stored bytes of the record undecodable, without using `store`."""
 
     @abc.abstractmethod
     def refused_body(self) -> dict[str, Any]:
         """Return a body that the backend refuses for good."""
-
-    @abc.abstractmethod
-    def missing_store(self) -> StateStore:
-        """Return a store whose table, mount or folder does not exist."""
-
-    @abc.abstractmethod
-    def denied_store(self) -> StateStore:
-        """Return a store over the same backend whose caller may do nothing."""
-
-    @abc.abstractmethod
-    def unreachable_store(self) -> StateStore:
-        """Return a store that cannot reach its backend at all, so that surely nothing is applied."""
 
 
 class EscrowHarness(abc.ABC):

@@ -39,7 +39,20 @@ if TYPE_CHECKING:
 ALWAYS_THERE = "memory is always there, and holds anything"
 
 
-class SecretsInMemory(SecretStoreHarness):
+class Memory:
+    """What both stores in memory cannot show."""
+
+    def missing_store(self) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
+    def denied_store(self) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
+    def unreachable_store(self) -> NoReturn:
+        cannot_show(ALWAYS_THERE)
+
+
+class SecretsInMemory(Memory, SecretStoreHarness):
     def __init__(self) -> None:
         self.store = self.memory = MemorySecretStore("main", VirtualClock())
         self.ids = SequentialIds()
@@ -63,15 +76,6 @@ class SecretsInMemory(SecretStoreHarness):
         cannot_show(ALWAYS_THERE)
 
     def refused_document(self) -> NoReturn:
-        cannot_show(ALWAYS_THERE)
-
-    def missing_store(self) -> NoReturn:
-        cannot_show(ALWAYS_THERE)
-
-    def denied_store(self) -> NoReturn:
-        cannot_show(ALWAYS_THERE)
-
-    def unreachable_store(self) -> NoReturn:
         cannot_show(ALWAYS_THERE)
 
 
@@ -98,7 +102,7 @@ class TestMemorySecretStore(SecretStoreContract):
         assert store.versions(["a"]) == {"a": "2"}
 
 
-class StateInMemory(StateStoreHarness):
+class StateInMemory(Memory, StateStoreHarness):
     def __init__(self) -> None:
         self.store = self.memory = MemoryStateStore()
 
@@ -109,15 +113,6 @@ class StateInMemory(StateStoreHarness):
         self.memory.raw_put(key, "{cut")
 
     def refused_body(self) -> NoReturn:
-        cannot_show(ALWAYS_THERE)
-
-    def missing_store(self) -> NoReturn:
-        cannot_show(ALWAYS_THERE)
-
-    def denied_store(self) -> NoReturn:
-        cannot_show(ALWAYS_THERE)
-
-    def unreachable_store(self) -> NoReturn:
         cannot_show(ALWAYS_THERE)
 
 
