@@ -51,6 +51,11 @@ class Timing:
     why: str
 
 
+def least_margin_s(credential: Credential) -> float:
+    """Return how long before expiry a refresh has to begin at the latest: a minute, or two request timeouts."""
+    return max(LEAST_MARGIN_S, 2 * credential.provider.timeout_s)
+
+
 def margin_s(lifetime_s: float | None, credential: Credential) -> float:
     """Return how long before expiry a refresh falls due, in seconds, jitter not counted.
 
@@ -59,8 +64,7 @@ def margin_s(lifetime_s: float | None, credential: Credential) -> float:
     """
     provider = credential.provider
     stated = credential.refresh_before_expiry_s or provider.refresh_before_expiry_s
-    least = max(LEAST_MARGIN_S, 2 * provider.timeout_s)
-    wanted = stated or min(MOST_MARGIN_S, max(least, MARGIN_SHARE * (lifetime_s or 0.0)))
+    wanted = stated or min(MOST_MARGIN_S, max(least_margin_s(credential), MARGIN_SHARE * (lifetime_s or 0.0)))
     # Not beyond a year even so: an expiry in antiquity must not lead out of the calendar.
     return min(wanted, LONGEST_MARGIN_S) if lifetime_s is None else min(wanted, lifetime_s / 2)
 
@@ -79,7 +83,8 @@ def timing(
     Args:
         start_at: When the provider's budget demands the start, if that is earlier (`latest_starts`).
         horizon_s: For one-shot runs, the time until the next pass: what falls due within it is eligible now, but not
-            before half the lifetime, so that passes in quick succession do not rotate again and again.
+            before half the lifetime, so that passes in quick succession do not rotate again and again. What would end
+            before the next pass is done is eligible whatever its age.
     """
     expires_at = tokens.expires_at
     if expires_at is None:
@@ -101,7 +106,9 @@ def timing(
         floor = issued_at + timedelta(seconds=credential.provider.earliest_refresh_s)
         due_at = max(due_at, floor)
         half = issued_at + timedelta(seconds=lifetime_s / 2)
-        eligible_at = max(eligible_at, floor if moved else max(floor, min(due_at, half)))
+        spare_s = min(least_margin_s(credential), MARGIN_SHARE * lifetime_s)  # cron is late, and a request takes time
+        last_pass_at = expires_at - timedelta(seconds=horizon_s + spare_s)
+        eligible_at = max(eligible_at, floor if moved else max(floor, min(due_at, half, last_pass_at)))
     return Timing(
         due_at=due_at,
         eligible_at=eligible_at,

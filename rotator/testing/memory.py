@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rotator.audit.events import AuditEvent
-    from rotator.model import Document
+    from rotator.model import Document, Malformed
     from rotator.ports import Clock, RecordWriter, StateStore
     from rotator.records import SealedEntry, StateRecord
 
@@ -106,6 +106,7 @@ class SeededRandomness:
 class _Version:
     number: int
     content: str | bytes
+    parsed: Document | Malformed
     created_at: datetime
     write_id: str = ""
     replaced: str | None = None
@@ -182,7 +183,8 @@ class MemorySecretStore:
     def _add(self, secret: str, content: str | bytes, write_id: str = "", replaced: str | None = None) -> _Version:
         number = self._numbers.get(secret, 0) + 1
         self._numbers[secret] = number
-        self._current[secret] = _Version(number, content, self._clock.now(), write_id, replaced)
+        parsed = parse_document(content)
+        self._current[secret] = _Version(number, content, parsed, self._clock.now(), write_id, replaced)
         return self._current[secret]
 
     def _versioned(self, secret: str, held: _Version) -> Versioned:
@@ -190,7 +192,7 @@ class MemorySecretStore:
             identity=self._identity(secret),
             version=str(held.number),
             created_at=held.created_at,
-            content=parse_document(held.content),
+            content=held.parsed,
         )
 
 
@@ -231,6 +233,16 @@ class MemoryStateStore:
 
     def prove_writable(self) -> None:
         """See `StateStore.prove_writable`; memory always is."""
+
+    def raw_dump(self) -> dict[str, tuple[str, int]]:
+        """Return all records with their revisions, as a backup holds them."""
+        with self._lock:
+            return dict(self._records)
+
+    def raw_restore(self, records: Mapping[str, tuple[str, int]]) -> None:
+        """Put a backup in the place of everything, as a database's restore does."""
+        with self._lock:
+            self._records = dict(records)
 
     def raw_put(self, key: str, text: str) -> None:
         """Set the stored text as it is, JSON or not; the revision grows."""
@@ -315,6 +327,10 @@ class MemoryEscrow:
         """See `Escrow.all_waiting`."""
         with self._lock:
             return tuple(self._entries.values())
+
+    def holds(self, parent: str) -> bool:
+        """Return whether the token set that succeeds this digest waits here, for any secret."""
+        return any(entry.parent == parent and entry.kind == "tokens" for entry in self._entries.values())
 
     def prove_writable(self) -> None:
         """See `Escrow.prove_writable`; memory always is."""

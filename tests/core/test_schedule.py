@@ -97,14 +97,19 @@ def test_a_horizon_makes_eligible_early_but_not_before_half_the_life() -> None:
     """A one-shot run may refresh what falls due before the next pass, but not a token in the first half of its life."""
     due_s = 3600 - 360 - jitter(360.0)
     assert of(HOUR, horizon_s=600).eligible_at == at(due_s - 600)
-    assert of(HOUR, horizon_s=3000).eligible_at == at(1800)
-    assert of(HOUR, horizon_s=1e6).eligible_at == at(1800)
+    assert of(HOUR, horizon_s=1700).eligible_at == at(1800)
     assert of(HOUR, horizon_s=600).due_at == of(HOUR).due_at
+
+
+@pytest.mark.parametrize("horizon_s", [1740.0, 1800.0, 3000.0, 3540.0])
+def test_what_ends_before_the_next_pass_is_done_is_eligible_whatever_its_age(horizon_s: float) -> None:
+    """Passes half a lifetime apart or rarer leave nothing to the next one that ends, or nearly ends, before it."""
+    assert of(HOUR, horizon_s=horizon_s).eligible_at == at(3600 - 60 - horizon_s)
 
 
 def test_a_horizon_does_not_put_eligible_after_due() -> None:
     """Where the token is due before half its life is over, the half is no floor."""
-    when = of(100.0, horizon_s=50.0)
+    when = of(100.0, horizon_s=30.0)
     assert when.due_at == at(50 - jitter(50.0))
     assert when.eligible_at == when.due_at
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import shlex
 import sys
-from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rotator.clocks import SystemClock
-from rotator.testing.sim.invariants import Violation
-from rotator.testing.sim.world import world
+from rotator.testing.sim.batch import Tally, run
+from rotator.testing.sim.scenario import Case, Scenario
+from rotator.testing.sim.shrink import failing, shortest
+
+if TYPE_CHECKING:
+    from rotator.testing.sim.shrink import Failing
 
 
 def main() -> int:
@@ -16,46 +25,58 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m rotator.testing.sim", description=__doc__)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1000, help="how many worlds")
-    parser.add_argument("--replay", type=int, help="one seed, with its trace")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many run side by side")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the counts are written")
+    parser.add_argument("--replay", metavar="SEED|CASE", help="one world, by its seed or written down, with its trace")
     options = parser.parse_args()
     if options.replay is not None:
         return _replay(options.replay)
     clock = SystemClock()
-    began_s = clock.monotonic_s()
-    broken: list[tuple[int, str]] = []
-    presentations = explained = 0
-    faults: Counter[str] = Counter()
-    for seed in range(options.first, options.first + options.seeds):
-        one = world(seed)
-        try:
-            one.run()
-        except Violation as violation:
-            broken.append((seed, str(violation)))
-        presentations += sum(map(len, one.watch.presentations.values()))
-        explained += one.watch.explained
-        faults.update(fault.split(" ")[0] for fault in one.faults.injected)
+    began_s, told_s, tally = clock.monotonic_s(), clock.monotonic_s(), Tally()
+    for tally in run(options.first, options.seeds, options.processes):
+        now_s = clock.monotonic_s()
+        if now_s - told_s > 60.0:  # noqa: PLR2004 - a line a minute
+            told_s = now_s
+            sys.stderr.write(f"{tally.worlds} worlds, {len(tally.violations)} violations, {now_s - began_s:.0f} s\n")
     taken_s = clock.monotonic_s() - began_s
+    _tell(tally, options.first, taken_s)
+    if options.json:
+        counts = {**asdict(tally), "first": options.first, "seconds": taken_s}
+        options.json.write_text(json.dumps(counts, indent=1))
+    for seed in list(tally.violations)[:3]:
+        sys.stdout.write(told(seed))
+    return 1 if tally.violations else 0
+
+
+def _tell(tally: Tally, first: int, taken_s: float) -> None:
     sys.stdout.write(
-        f"{options.seeds} worlds from seed {options.first} in {taken_s:.0f} s: {presentations} presentations, "
-        f"{faults.total()} faults, {explained} second tries by the rules, {len(broken)} violations\n"
+        f"{tally.worlds} worlds from seed {first} in {taken_s:.0f} s: {tally.calls} port calls, "
+        f"{tally.presentations} presentations, {tally.faults.total()} faults, "
+        f"{tally.explained} second tries by the rules, {len(tally.violations)} violations\n"
     )
-    for kind, times in faults.most_common():
-        sys.stdout.write(f"  {times:8} {kind}\n")
-    for seed, violation_text in broken:
-        sys.stdout.write(f"seed {seed}: {violation_text}; replay it with --replay {seed}\n")
-    return 1 if broken else 0
+    for kind, times in (*tally.faults.most_common(), *tally.events.most_common()):
+        sys.stdout.write(f"  {times:9} {kind}\n")
+    for seed, (_, what) in tally.violations.items():
+        sys.stdout.write(f"seed {seed}: {what}\n")
 
 
-def _replay(seed: int) -> int:
-    one = world(seed, traced=True)
-    sys.stdout.write(f"{one.scenario}\n")
-    try:
-        one.run()
-    except Violation as violation:
-        sys.stdout.write("\n".join(one.trace) + f"\n{violation}\n")
-        return 1
-    sys.stdout.write("\n".join(one.trace) + "\nno promise is broken\n")
-    return 0
+def told(seed: int) -> str:
+    """Return all that is to be said of a failing seed: the shortest trace that was found, and how to replay it."""
+    found = shortest(Case(Scenario.drawn(seed)))
+    return f"\nseed {seed}, made as small as it would go:\n{_shown(found)}"
+
+
+def _shown(found: Failing) -> str:
+    again = f"python -m rotator.testing.sim --replay {shlex.quote(found.case.text())}"
+    return "\n".join([*found.trace, str(found.violation), f"replay it with: {again}", ""])
+
+
+def _replay(text: str) -> int:
+    case = Case(Scenario.drawn(int(text))) if text.isdecimal() else Case.read(text)
+    sys.stdout.write(f"{case.text()}\n")
+    found = failing(case)
+    sys.stdout.write(_shown(found) if found else "no promise is broken\n")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Mapping
 
 Kind = Literal[
     "crash_before",
@@ -17,29 +19,35 @@ Kind = Literal[
     "doubt_late",  # the answer lost, and applied only later
     "stale",
     "pause",
-    "reset",  # refused by the provider in so many words: 503
-    "limited",  # 429 with Retry-After
-    "denied",  # invalid_client
+    "pause_long",  # for longer than a request may take, and than its lease
+    "pause_longest",
+    "refused_503",  # by the provider, in so many words
+    "limited_429",  # with Retry-After
+    "denied_401",  # invalid_client
+    "error_500",  # a gateway's, before anything was processed
+    "error_500_after",  # a gateway's, after everything was processed
 ]
 
+_READ: tuple[Kind, ...] = ("crash_before", "crash_after", "fail", "pause", "pause_long", "pause_longest")
+_KEEP: tuple[Kind, ...] = (*_READ, "doubt_applied")
+_WRITE: tuple[Kind, ...] = (*_KEEP, "doubt_lost", "doubt_late")
+
 APPLICABLE: dict[str, tuple[Kind, ...]] = {
-    "store.read": ("crash_before", "crash_after", "fail", "stale", "pause"),
-    "store.write": (
-        "crash_before", "crash_after", "fail", "doubt_applied", "doubt_lost", "doubt_late", "pause",
-    ),
-    "state.read": ("crash_before", "crash_after", "fail", "pause"),
-    "state.write": (
-        "crash_before", "crash_after", "fail", "doubt_applied", "doubt_lost", "doubt_late", "pause",
-    ),
+    "store.read": (*_READ, "stale"),
+    "store.write": _WRITE,
+    "state.read": _READ,
+    "state.write": _WRITE,
     "escrow.read": ("crash_before", "crash_after", "fail"),
-    "escrow.write": ("crash_before", "crash_after", "fail", "doubt_applied", "pause"),
-    "audit.write": ("crash_before", "crash_after", "fail", "doubt_applied", "pause"),
+    "escrow.write": _KEEP,
+    "audit.write": _KEEP,
     "provider.refresh": (
-        "crash_before", "crash_after", "doubt_applied", "doubt_lost", "pause", "reset", "limited", "denied",
+        "crash_before", "crash_after", "doubt_applied", "doubt_lost", "pause", "pause_long",
+        "pause_longest", "refused_503", "limited_429", "denied_401", "error_500", "error_500_after",
     ),
 }  # fmt: skip
 """Per kind of port call, what can go wrong with it."""
 
+PAUSES_S: dict[Kind, float] = {"pause": 5.0, "pause_long": 90.0, "pause_longest": 600.0}
 
 WEIGHT = {"store.read": 0.3, "state.read": 0.3, "escrow.read": 0.3, "provider.refresh": 6.0}
 """How much likelier than at a write a fault is: most calls are reads, most trouble begins at the exchange."""
@@ -50,31 +58,37 @@ class FaultPlan:
     """Decides for every port call whether it goes wrong.
 
     Args:
+        chance: A generator of its own, so that the same faults given one by one lead to the same trace.
         rate: Chance of a fault at a call.
         left: How many faults the world has left.
-        at: For the crash matrix: the one call, by number, that goes wrong, instead of chance.
+        given: Faults by call, instead of chance; see `Case.faults`.
     """
 
     chance: random.Random
     rate: float = 0.0
     left: int = 0
-    at: int | None = None
-    kind: Kind | None = None
-    calls: int = 0
-    injected: list[str] = field(default_factory=list)
+    given: Mapping[str, Kind] | None = None
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+    injected: dict[str, Kind] = field(default_factory=dict)
 
-    def draw(self, call: str) -> Kind | None:
+    def draw(self, host: str, call: str) -> Kind | None:
         """Return what goes wrong with this call, if anything."""
-        number = self.calls
-        self.calls += 1
-        if self.at is not None:
-            hit = number == self.at and self.kind in APPLICABLE[call]
-            return self._noted(call, self.kind) if hit and self.kind else None
+        self.calls[host, call] += 1
+        kind = self._given(host, call) if self.given is not None else self._drawn(call)
+        if kind:
+            self.injected[f"{host} {call} {self.calls[host, call]}"] = kind
+        return kind
+
+    def stop(self) -> None:
+        """Let nothing go wrong from now on."""
+        self.left, self.given = 0, None
+
+    def _given(self, host: str, call: str) -> Kind | None:
+        kind = (self.given or {}).get(f"{host} {call} {self.calls[host, call]}")
+        return kind if kind in APPLICABLE[call] else None
+
+    def _drawn(self, call: str) -> Kind | None:
         if self.left <= 0 or self.chance.random() >= self.rate * WEIGHT.get(call, 1.0):
             return None
         self.left -= 1
-        return self._noted(call, self.chance.choice(APPLICABLE[call]))
-
-    def _noted(self, call: str, kind: Kind) -> Kind:
-        self.injected.append(f"{kind} at {call}")
-        return kind
+        return self.chance.choice(APPLICABLE[call])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from rotator.model import Document, Refreshed, Rejected
 from rotator.records import digest_of
-from rotator.redact import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,12 +22,23 @@ OWN_FIELDS = frozenset(
 )
 
 
+TIMEOUT_S = 30.0
+"""Of the requests in every world."""
+
+LAST_TRY_S = 300.0
+"""The last try comes in the last quarter of the margin, which is 15 minutes at most; with something for the clocks."""
+
+
 class Violation(AssertionError):
-    """A promise is broken."""
+    """A promise is broken.
 
+    Args:
+        promise: Its number in the list of promises; 0 for what the design demands beyond them.
+    """
 
-def _host(name: str) -> str:
-    return name.partition(" ")[0]
+    def __init__(self, promise: int, what: str) -> None:
+        super().__init__(f"promise {promise}: {what}" if promise else what)
+        self.promise = promise
 
 
 @dataclass(slots=True)
@@ -37,33 +47,55 @@ class Presentation:
 
     Args:
         successor: The refresh token that it was answered with, if any.
-        kept: The answer reached an escrow.
+        out: The process that sent it waits for the answer.
+        handed: The answer reached the process.
+        keeping: The process went on to make the answer durable.
+        kept: The answer became durable, in an escrow or in the store.
     """
 
     at_s: float
-    by: str
+    process: Process
     successor: str | None = None
+    out: bool = True
     answered: bool = False
+    handed: bool = False
+    keeping: bool = False
     kept: bool = False
 
 
 @dataclass(slots=True)
 class Watch:
-    """Sees every effect, and raises Violation when one breaks a promise."""
+    """Sees every effect, and raises Violation when one breaks a promise.
+
+    Args:
+        parents: By refresh token, the one that it was received for.
+        pending: By refresh token, its newest answer, for as long as the document does not show what followed.
+        waiting: The digests of the tokens whose successors wait in the state record.
+        permitted: Digests of tokens that an operator allowed one more try.
+        forgotten: Digests of tokens whose claims were lost with the state.
+        explained: How many second presentations the rules allow for.
+    """
 
     world: World
     presentations: dict[str, list[Presentation]] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
-    by_digest: dict[str, str] = field(default_factory=dict)
+    pending: dict[str, Presentation] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
     started: dict[str, int] = field(default_factory=dict)
     last_sent: dict[str, str] = field(default_factory=dict)
     looked_at_s: dict[str, float] = field(default_factory=dict)
     cooldown: tuple[float, float] = (0.0, 0.0)
     wait_until_s: float = 0.0
+    told: Process | None = None
     latched: set[str] = field(default_factory=set)
     reported: set[str] = field(default_factory=set)
-    fences: dict[str, int] = field(default_factory=dict)
+    permitted: set[str] = field(default_factory=set)
+    claimed: set[str] = field(default_factory=set)
+    forgotten: set[str] = field(default_factory=set)
+    fence: int = 0
     explained: int = 0
+    checks: int = 0
 
     # ------------------------------------------------------------------------------------ at the provider
 
@@ -71,51 +103,97 @@ class Watch:
         """A request reaches the provider: promises 1, 2, 5, 6 and 8."""
         token = request.refresh_token.reveal()
         digest = digest_of(request.refresh_token)
-        self.by_digest[digest] = token
-        self._audited_before(process)
+        self.digests[token] = digest
+        if self.started.get(process.name, 0) < 1:
+            raise Violation(8, "sent without a durable rotation.started")
+        self.started[process.name] -= 1
         self.last_sent[process.name] = digest
         if digest in self.latched:
-            raise Violation(f"promise 6: {token} was latched and is sent again")
+            raise Violation(6, f"{token} was latched and is sent again")
         durable_s, until_s = self.cooldown
-        if self.looked_at_s.get(process.name, 0.0) > durable_s > 0 and self.world.scheduler.now_s < until_s:
-            raise Violation(f"promise 5: sent {until_s - self.world.scheduler.now_s:.1f} s before the cooldown ends")
+        now_s = self.world.scheduler.now_s
+        if self.looked_at_s.get(process.name, 0.0) > durable_s > 0 and now_s < until_s and not self.world.clocks_off:
+            raise Violation(5, f"sent {until_s - now_s:.1f} s before the cooldown ends")
         before = self.presentations.setdefault(token, [])
         if before and self.world.scenario.rotates and not self.world.scenario.safe:
-            self._again(process, token, before)
-        before.append(Presentation(self.world.scheduler.now_s, process.name))
+            self._again(process, token, digest, before)
+        before.append(Presentation(now_s, process))
 
-    def _audited_before(self, process: Process) -> None:
-        if self.started.get(process.name, 0) < 1:
-            raise Violation("promise 8: sent without a durable rotation.started")
-        self.started[process.name] -= 1
-
-    def _again(self, process: Process, token: str, before: list[Presentation]) -> None:
+    def _again(self, process: Process, token: str, digest: str, before: list[Presentation]) -> None:
         """A single-use token comes again: only after a lost reply, once, and only where the rules allow it.
 
         A successor that is kept in the private escrow of a host that does not come back in time is lost, for others.
         """
-        if len(before) > 1:
-            raise Violation(f"promise 1: {token} is presented for the third time")
-        elsewhere = self.world.scenario.escrow == "private" and _host(before[0].by) != _host(process.name)
-        if before[0].kept and not (elsewhere and self.world.expired()):
-            raise Violation(f"promises 1 and 2: {token} is presented again while its successor is kept")
-        if self.world.scenario.on_doubt == "operator" and self.world.scenario.replay == "never":
-            raise Violation(f"promise 1: {token} is presented again without an operator's word")
         self.explained += 1
+        if digest in self.forgotten:
+            return  # the claims are gone with the state: nobody can know
+        if len(before) > 1:
+            raise Violation(1, f"{token} is presented for the third time")
+        elsewhere = self.world.scenario.escrow == "private" and before[0].process.host != process.host
+        late = self.world.expired() or self.world.clocks_off
+        if before[0].kept and not (elsewhere and (late or digest in self.permitted)):
+            raise Violation(1, f"{token} is presented again while its successor is kept")
+        now_s = self.world.scheduler.now_s
+        still_out = before[-1].out and not before[-1].process.over and now_s - before[-1].at_s < TIMEOUT_S
+        if self.world.clocks_off:
+            return  # the rules below go by the time
+        if still_out:
+            raise Violation(1, f"{token} is presented again while {before[-1].process.name} waits for the answer")
+        if not self._may_again(digest, now_s - before[0].at_s):
+            raise Violation(1, f"{token} is presented again, which no rule allows now")
+
+    def _may_again(self, digest: str, since_s: float) -> bool:
+        """Return whether an operator, the provider's replay rule or the last try allow a second presentation now."""
+        world, scenario = self.world, self.world.scenario
+        if digest in self.permitted or scenario.replay == "until_successor_used":
+            return True
+        if scenario.replay == "window" and since_s <= scenario.grace_s:
+            return True
+        left_s = world.expires_at_s - world.start_s - world.scheduler.now_s
+        return scenario.on_doubt == "wait_then_replay" and left_s <= LAST_TRY_S + scenario.period_s
 
     def answered(self, process: Process, request: RefreshRequest, answer: TokenAnswer) -> None:
         """The provider made an answer; whether it arrives is another matter."""
-        presentation = self.presentations[request.refresh_token.reveal()][-1]
+        token = request.refresh_token.reveal()
+        presentation = self.presentations[token][-1]
         presentation.answered = True
         if isinstance(answer, Refreshed) and answer.tokens.refresh_token:
             presentation.successor = answer.tokens.refresh_token.reveal()
-            self.parents[presentation.successor] = request.refresh_token.reveal()
-        if isinstance(answer, Rejected) and not self.world.explained_rejection(request.refresh_token.reveal()):
-            raise Violation(f"promise 1: {process.name} presented {request.refresh_token.reveal()} and was rejected")
+            self.parents[presentation.successor] = token
+            self.pending[token] = presentation
+        if isinstance(answer, Rejected) and not self._explained_rejection(token):
+            raise Violation(1, f"{process.name} presented {token} and was rejected")
 
-    def asked_to_wait(self, seconds: float) -> None:
-        """The provider asks everybody to stay away; that counts once it is durable."""
+    def _explained_rejection(self, token: str) -> bool:
+        """Return whether a rejection follows from what nobody can prevent: this family was revoked or replayed."""
+        return self.explained > 0 or self.world.revoked
+
+    def handed(self, process: Process, *, whole: bool) -> None:
+        """The request of a process is over: its answer was handed over, or is lost."""
+        for presentations in self.presentations.values():
+            for presentation in presentations:
+                if presentation.process is process:
+                    presentation.out, presentation.handed = False, presentation.handed or whole
+
+    def asked_to_wait(self, process: Process, seconds: float) -> None:
+        """The provider asks everybody to stay away; that counts once it is durable, or the process has gone on."""
         self.wait_until_s = self.world.scheduler.now_s + seconds
+        self.told = process
+
+    def turn_over(self, process: Process) -> None:
+        """A process is done with what it was about; nothing that it should have noted was lost by a fault."""
+        if self.wait_until_s and process is self.told:
+            self._cool_down()
+
+    def fails(self, process: Process, call: str) -> None:
+        """A call of a process goes wrong."""
+        if process is self.told and call.startswith("state"):
+            self.wait_until_s = 0.0
+
+    def _cool_down(self) -> None:
+        skew_s = 2 * self.world.scenario.skew_s
+        self.cooldown = (self.world.scheduler.now_s, self.wait_until_s - skew_s - 1.0)
+        self.wait_until_s = 0.0
 
     # -------------------------------------------------------------------------------------- at the state
 
@@ -127,20 +205,34 @@ class Watch:
         """A record was written: the fencing number never goes back, cooldowns and latches are noted."""
         if key.startswith("provider/"):
             if self.wait_until_s and "cooldown_until" in body:
-                skew_s = 2 * self.world.scenario.skew_s
-                self.cooldown = (self.world.scheduler.now_s, self.wait_until_s - skew_s - 1.0)
-                self.wait_until_s = 0.0
+                self._cool_down()
             return
         fence = int(body.get("fence", 0))
-        if fence < self.fences.get(key, 0):
-            raise Violation(f"the fencing number of {key} goes back")
-        self.fences[key] = fence
+        if fence < self.fence:
+            raise Violation(0, f"the fencing number of {key} goes back")
+        self.fence = fence
         for claim in body.get("presented", ()):
+            self.claimed.add(claim["digest"])
             if claim.get("outcome") == "rejected":
                 self.latched.add(claim["digest"])
-        for entry in body.get("escrow", ()):
-            if entry["kind"] == "tokens":
-                self._kept(process, entry["parent"])
+        self.waiting = {entry["parent"] for entry in body.get("escrow", ()) if entry["kind"] == "tokens"}
+        for parent in self.waiting:
+            self._kept(process, parent)
+        self.nothing_lost()
+
+    def state_lost(self, body: Mapping[str, Any]) -> None:
+        """The records are gone, or an old backup is in their place; so are the claims made since."""
+        left = {claim["digest"]: claim for claim in body.get("presented", ())}
+        self.forgotten |= self.claimed - set(left)
+        # A claim that the backup shows as open may have been settled, given back or tried again since.
+        self.forgotten |= {digest for digest, claim in left.items() if claim.get("outcome", "open") == "open"}
+        self.claimed = set(left)
+        self.latched = {digest for digest, claim in left.items() if claim.get("outcome") == "rejected"}
+        self.reported = {digest for digest, claim in left.items() if claim.get("reported")}
+        self.fence, self.cooldown, self.wait_until_s = int(body.get("fence", 0)), (0.0, 0.0), 0.0
+        waiting = {entry["parent"] for entry in body.get("escrow", ()) if entry["kind"] == "tokens"}
+        self.dropped(self.waiting - waiting)
+        self.waiting = waiting
 
     # ----------------------------------------------------------------------------------- escrow and audit
 
@@ -150,10 +242,19 @@ class Watch:
             self._kept(process, entry.parent)
 
     def _kept(self, process: Process, parent: str) -> None:
-        token = self.by_digest.get(parent)
-        for presentation in self.presentations.get(token or "", ()):
-            if presentation.by == process.name:
-                presentation.kept = presentation.kept or presentation.answered
+        for token, presentations in self.presentations.items():
+            if self.digests[token] != parent:
+                continue
+            for presentation in presentations:
+                if presentation.process is process:
+                    presentation.kept = presentation.kept or presentation.answered
+
+    def dropped(self, parents: set[str]) -> None:
+        """A disk, or the state, went away with what waited there."""
+        for token, presentations in self.presentations.items():
+            if self.digests[token] in parents:
+                for presentation in presentations:
+                    presentation.kept = False
 
     def audited(self, process: Process, event: AuditEvent) -> None:
         """An event is durable: promises 6 and 7."""
@@ -163,29 +264,61 @@ class Watch:
             self.latched.add(self.last_sent[process.name])
         text = repr(event)
         if "rt-" in text or "at-" in text.replace("rot-", ""):
-            raise Violation(f"promise 7: a token in {event.event}")
+            raise Violation(7, f"a token in {event.event}")
         if event.event == "credential.reauthorization_required":
             digest = str(event.details["refresh_token_digest"])
-            if digest in self.reported:
-                raise Violation("promise 6: a dead grant is reported twice")
+            if digest in self.reported and not self.forgotten:
+                raise Violation(6, "a dead grant is reported twice")
             self.reported.add(digest)
 
     # --------------------------------------------------------------------------------------- at the store
 
+    def keeps(self, process: Process) -> None:
+        """A process writes into an escrow, or into the state where the escrow is."""
+        for presentation in self.pending.values():
+            if presentation.process is process and presentation.handed:
+                presentation.keeping = True
+
+    def writes(self, process: Process) -> None:
+        """A process writes a document: what it received is durable before anything else happens to it."""
+        for token, presentation in self.pending.items():
+            if presentation.process is process and presentation.handed and not presentation.keeping:
+                raise Violation(2, f"the successor of {token} goes to the store before it is in escrow")
+
     def rotator_wrote(self, before: Versioned, written: Versioned) -> None:
         """A replica replaced a document: promises 3 and 4."""
         if not isinstance(before.content, Document) or not isinstance(written.content, Document):
-            raise Violation("promise 4: a document was replaced by, or from, something else")
+            raise Violation(4, "a document was replaced by, or from, something else")
         old, new = before.content.fields, written.content.fields
         for name in (set(old) | set(new)) - OWN_FIELDS:
             if old.get(name) != new.get(name):
-                raise Violation(f"promise 3: the field {name} was changed")
-        if not self._descends(str(new.get("refresh_token")), str(old.get("refresh_token"))):
-            raise Violation(f"promise 3: {old.get('refresh_token')} was replaced by {new.get('refresh_token')}")
+                raise Violation(3, f"the field {name} was changed")
+        if not new.get("access_token") or not new.get("refresh_token"):
+            raise Violation(4, "a token was deleted")
+        if not self._descends(str(new["refresh_token"]), str(old.get("refresh_token"))):
+            raise Violation(3, f"{old.get('refresh_token')} was replaced by {new.get('refresh_token')}")
         for token in self._between(str(new["refresh_token"]), str(old["refresh_token"])):
             for presentation in self.presentations.get(token, ()):
                 if presentation.successor == new["refresh_token"]:
                     presentation.kept = True
+
+    def nothing_lost(self) -> None:
+        """What was received and kept is in the store, or waits in an escrow: promise 2.
+
+        Of several answers to one token, a replay's, only the newest counts; what a person's new login replaced does
+        not count any more.
+        """
+        if not self.pending:
+            return
+        self.checks += 1
+        stored = str(self.world.document()["refresh_token"])
+        for token, arrival in list(self.pending.items()):
+            successor = arrival.successor
+            branched = self.world.clocks_off and len(self.presentations[token]) > 1
+            if successor is None or branched or self._descends(stored, successor):
+                del self.pending[token]
+            elif arrival.kept and self._family(stored) == self._family(token) and not self.world.waits(self.digests[token]):
+                raise Violation(2, f"the kept successor of {token} is neither stored nor in escrow")
 
     def _descends(self, token: str, ancestor: str) -> bool:
         while token != ancestor:
@@ -201,6 +334,11 @@ class Watch:
             path.append(token)
         return path
 
+    def _family(self, token: str) -> str:
+        while token in self.parents:
+            token = self.parents[token]
+        return token
+
     # --------------------------------------------------------------------------------------- at the end
 
     def settled(self) -> None:
@@ -208,33 +346,20 @@ class Watch:
         world = self.world
         document = world.document()
         stored = str(document["refresh_token"])
-        # Of several answers to one token, a replay's, only the last one counts.
-        newest = [(token, arrivals[-1]) for token, arrivals in self.presentations.items()]
-        lost = [
-            token
-            for token, arrival in newest
-            if arrival.kept and arrival.successor and not self._reached(arrival.successor, stored)
-        ]
-        if lost and not world.reseeded:
-            raise Violation(f"promise 2: the kept successor of {lost[0]} is neither stored nor in escrow")
+        self.nothing_lost()
         alive = world.provider.is_live(stored)
-        if (
-            alive
-            and not world.left_to_a_person()
-            and float(document["expires_at"]) <= world.scheduler.now_s + world.start_s
-        ):
-            raise Violation("promise 9: a live credential has an expired access token although all is well")
-        if not alive and not self.explained_loss() and not world.reseeded and not world.revoked:
-            raise Violation(f"promise 2: the stored token {stored} is dead and no reply was lost")
+        late = float(document["expires_at"]) <= world.scheduler.now_s + world.start_s
+        if alive and late and not (world.clocks_off or world.left_to_a_person()):
+            raise Violation(9, "a live credential has an expired access token although all is well")
+        if not alive and not self._explained_loss(stored) and not world.revoked:
+            raise Violation(2, f"the stored token {stored} is dead and no reply was lost")
 
-    def _reached(self, successor: str, stored: str) -> bool:
-        if successor == stored or self._descends(stored, successor):
+    def _explained_loss(self, stored: str) -> bool:
+        """Return whether a reply of this login never became durable in time: the one loss that nobody can prevent."""
+        if self.forgotten:
             return True
-        digest = digest_of(Secret(self.parents.get(successor, "")))
-        return any(entry.parent == digest for entry in self.world.all_waiting())
-
-    def explained_loss(self) -> bool:
-        """Return whether some reply never became durable in time: the one loss that nobody can prevent."""
-        return self.explained > 0 or any(
-            arrival.successor and not arrival.kept for arrivals in self.presentations.values() for arrival in arrivals
+        family = self._family(stored)
+        return any(
+            self._family(token) == family and (len(arrivals) > 1 or any(one.successor and not one.kept for one in arrivals))
+            for token, arrivals in self.presentations.items()
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rotator.errors import (
@@ -11,8 +12,11 @@ from rotator.errors import (
     StoreWriteInDoubt,
     VersionConflict,
 )
-from rotator.model import InDoubt, Misconfigured, RateLimited, Unavailable
-from rotator.testing.sim.schedule import Crash, Process
+from rotator.answers import classify
+from rotator.http_messages import HttpReply
+from rotator.model import InDoubt, Unavailable
+from rotator.testing.sim.faults import PAUSES_S
+from rotator.testing.sim.schedule import START, Crash, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +25,14 @@ if TYPE_CHECKING:
     from rotator.model import Document, RefreshRequest, TokenAnswer, Versioned
     from rotator.ports import RecordWriter
     from rotator.records import SealedEntry, StateRecord
+    from rotator.testing.sim.faults import Kind
     from rotator.testing.sim.world import World
 
 CALL_S = 0.02
 """What a port call takes at most when all is well."""
+
+_BEFORE = frozenset({"refused_503", "limited_429", "denied_401", "error_500"})
+"""Answers of a provider that looked at nothing."""
 
 
 class _Port:
@@ -32,16 +40,19 @@ class _Port:
         self.world = world
         self.process = process
 
-    def _point(self, call: str) -> str | None:
+    def _point(self, call: str) -> Kind | None:
         """Let others go on, then return what goes wrong with this call."""
         world = self.world
         world.scheduler.pause(world.chance.random() * CALL_S)
-        kind = world.faults.draw(call)
-        world.note(self.process, call, kind)
+        kind = world.faults.draw(self.process.host, call)
+        if world.traced:
+            world.note(self.process, call, kind)
+        if kind:
+            world.watch.fails(self.process, call)
         if kind == "crash_before":
             raise Crash
-        if kind == "pause":
-            world.scheduler.pause(world.chance.choice((5.0, 40.0, 90.0, 600.0)))
+        if kind in PAUSES_S:
+            world.scheduler.pause(PAUSES_S[kind])
         return kind
 
     def _read(self, call: str, read: Callable[[], Any], stale: Callable[[], Any] | None = None) -> Any:
@@ -56,6 +67,7 @@ class _Port:
     def _write(self, call: str, write: Callable[[], Any]) -> Any:
         kind = self._point(call)
         if kind == "fail" or self.world.down(call):
+            self.world.watch.fails(self.process, call)
             raise StoreUnavailable(f"simulated: {call}")
         if kind == "doubt_lost":
             raise StoreWriteInDoubt(f"simulated: {call}")
@@ -93,6 +105,7 @@ class SimStore(_Port):
                 self.world.replaced(secret, before)
             return written
 
+        self.world.watch.writes(self.process)
         versioned: Versioned = self._write("store.write", write)
         return versioned
 
@@ -124,6 +137,7 @@ class SimState(_Port):
             self.world.watch.state_written(self.process, key, body)
             return revision
 
+        self.world.watch.keeps(self.process)
         result: int = self._write("state.write", write)
         return result
 
@@ -147,7 +161,7 @@ class SimEscrow(_Port):
     def waiting(self, record: StateRecord) -> tuple[SealedEntry, ...]:
         """See `Escrow.waiting`."""
         kind = self._point("escrow.read")
-        if kind == "fail":
+        if kind == "fail" or self.world.down("escrow"):
             raise EscrowUnavailable("simulated")
         found = self._escrow.waiting(record)
         if kind == "crash_after":
@@ -161,6 +175,7 @@ class SimEscrow(_Port):
             self._escrow.keep(entry, writer)
             self.world.watch.escrowed(self.process, entry)
 
+        self.world.watch.keeps(self.process)
         self._change("escrow.write", keep)
 
     def without(self, record: StateRecord, parents: frozenset[str]) -> StateRecord:
@@ -169,7 +184,12 @@ class SimEscrow(_Port):
 
     def clear(self, identity: str, parents: frozenset[str]) -> None:
         """See `Escrow.clear`."""
-        self._change("escrow.write", lambda: self._escrow.clear(identity, parents))
+
+        def clear() -> None:
+            self._escrow.clear(identity, parents)
+            self.world.watch.nothing_lost()
+
+        self._change("escrow.write", clear)
 
     def all_waiting(self) -> tuple[SealedEntry, ...]:
         """See `Escrow.all_waiting`."""
@@ -180,7 +200,7 @@ class SimEscrow(_Port):
 
     def _change(self, call: str, change: Callable[[], None]) -> None:
         kind = self._point(call)
-        if kind == "fail":
+        if kind == "fail" or self.world.down("escrow"):
             raise EscrowUnavailable("simulated")
         change()
         if kind == "crash_after":
@@ -195,7 +215,7 @@ class SimAudit(_Port):
     def record(self, event: AuditEvent) -> None:
         """See `AuditSink.record`."""
         kind = self._point("audit.write")
-        if kind == "fail":
+        if kind == "fail" or self.world.down("audit"):
             raise AuditUnavailable("simulated")
         self.world.watch.audited(self.process, event)
         if kind == "crash_after":
@@ -214,31 +234,41 @@ class SimEndpoint(_Port):
         """See `TokenEndpoint.refresh`."""
         world = self.world
         kind = self._point("provider.refresh")
-        match kind:
-            case "reset":
-                return Unavailable(30.0, "simulated 503")
-            case "denied":
-                return Misconfigured("invalid_client", "simulated", 900.0)
-            case "limited":
-                wait_s = world.chance.choice((1.0, 30.0, 300.0))
-                world.watch.asked_to_wait(wait_s)
-                return RateLimited(wait_s, "simulated 429")
-            case "doubt_lost":
-                world.scheduler.pause(deadline_s)
-                return InDoubt("simulated: the request was lost")
+        if world.down("provider"):
+            return Unavailable(15.0, "simulated: connection refused")
+        if kind in _BEFORE:
+            return self._told(kind, request)
+        if kind == "doubt_lost":
+            world.scheduler.pause(deadline_s)
+            return InDoubt("simulated: the request was lost")
         if begun_s is not None and world.scheduler.now_s > begun_s + deadline_s:
             return Unavailable(15.0, "the deadline was over before anything was sent")
         world.watch.arrives(self.process, request)
         answer = world.provider.refresh(request, deadline_s=deadline_s)
         world.watch.answered(self.process, request, answer)
-        world.amid_the_exchange()
+        world.people.amid_the_exchange()
         if kind == "crash_after":
             raise Crash
         if kind == "doubt_applied":
             world.scheduler.pause(deadline_s)
+            world.watch.handed(self.process, whole=False)
             return InDoubt("simulated: the reply was lost")
         world.scheduler.pause(world.chance.random() * world.slowness_s)
-        return answer
+        world.watch.handed(self.process, whole=kind != "error_500_after")
+        return self._told(kind, request) if kind == "error_500_after" else answer
+
+    def _told(self, kind: Kind, request: RefreshRequest) -> TokenAnswer:
+        """Return what the product makes of an error reply, by its own classification."""
+        status, body = int(kind[-3:] if kind[-3:].isdigit() else 500), b"{}"
+        headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
+        if kind == "limited_429":
+            wait_s = self.world.chance.choice((1, 30, 300))
+            self.world.watch.asked_to_wait(self.process, wait_s)
+            headers = (*headers, ("retry-after", str(wait_s)))
+        elif kind == "denied_401":
+            body = b'{"error": "invalid_client"}'
+        now = START + timedelta(seconds=self.world.scheduler.now_s + self.process.skew_s)
+        return classify(HttpReply(status, headers, body, complete=True, sent_at=now, received_at=now), request, now)
 
     def reachable(self, endpoint: str, *, deadline_s: float) -> str | None:  # noqa: ARG002 - the port's signature
         """See `TokenEndpoint.reachable`."""

@@ -21,10 +21,16 @@ class Crash(BaseException):
 
 @dataclass(slots=True)
 class Process:
-    """A simulated process: what runs, when it goes on, and how its clock is off."""
+    """A simulated process: what runs and where, when it goes on, and how its clock is off.
+
+    Args:
+        mode: How it is started again; empty for a person, who is not.
+    """
 
     name: str
     body: Callable[[], None]
+    host: str = ""
+    mode: str = ""
     skew_s: float = 0.0
     wakes_at_s: float = 0.0
     crash_now: bool = False
@@ -49,7 +55,7 @@ class Scheduler:
         process.fiber = greenlet(process.body)
         self.processes.append(process)
 
-    def run(self, until_s: float, after_step: Callable[[], None]) -> None:
+    def run(self, until_s: float, after_step: Callable[[Process], None]) -> None:
         """Run until the time is over or nothing is left to run."""
         while True:
             alive = [process for process in self.processes if not process.over]
@@ -66,7 +72,7 @@ class Scheduler:
             chosen = ready[0] if len(ready) == 1 else self.chance.choice(ready)
             self.steps += 1
             self._step(chosen)
-            after_step()
+            after_step(chosen)
 
     def _step(self, process: Process) -> None:
         self.current = process
@@ -84,11 +90,12 @@ class Scheduler:
     def pause(self, seconds: float) -> None:
         """Called by the running process: let others go on, for at least so long."""
         process = self.running()
-        process.wakes_at_s = self.now_s + max(0.0, seconds)
-        parent = greenlet.getcurrent().parent
-        if parent is None:
-            raise AssertionError("only a simulated process pauses")
-        parent.switch()
+        if not process.crash_now:
+            process.wakes_at_s = self.now_s + max(0.0, seconds)
+            parent = greenlet.getcurrent().parent
+            if parent is None:
+                raise AssertionError("only a simulated process pauses")
+            parent.switch()
         if process.crash_now:
             process.crash_now = False
             raise Crash
