@@ -312,7 +312,8 @@ class Dispatcher:
         if not at_once or job.rounds + 1 >= ROUNDS:
             return False
         job.rounds += 1
-        job.force = False
+        # What was forced once is not forced again; a request that missed its slot was never sent.
+        job.force = job.force and outcome.reason == "slot_missed"
         job.observed = None
         self.add(job)
         return True

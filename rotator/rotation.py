@@ -9,6 +9,7 @@ What follows an answer stands in `rotator.settling` (new tokens) and `rotator.se
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -84,9 +85,12 @@ class Rotation:
                 case policy.Due():
                     return self._refresh(observed, decision, leave_at, leave_by)
                 case policy.InDoubt():
-                    self._report_doubt(observed, decision)
+                    with contextlib.suppress(RotatorError, ClaimRefused):
+                        # The doubt itself is the outcome; a report that could not be made is made by the next pass.
+                        self._report_doubt(observed, decision)
                 case policy.Latched():
-                    self._report_death(observed, decision)
+                    with contextlib.suppress(RotatorError, ClaimRefused):
+                        self._report_death(observed, decision)
         except LeaseHeld as held:
             return outcomes.Deferred(name, "held", held.expires_at)
         except ClaimRefused:
@@ -276,30 +280,37 @@ class Rotation:
     def _report_death(self, observed: Observed, decision: policy.Latched) -> None:
         """Audit a dead grant that nobody has reported: its holder crashed, or could not audit."""
         claim_ = decision.claim
-        if claim_.reported:
-            return
-        attempt = self._attempt(observed, digest=claim_.digest, rotation_id=claim_.rotation_id)
-        self.setbacks.report_death(attempt, claim_.error or "rejected")
+        if not claim_.reported:
+            attempt = self._attempt(observed, digest=claim_.digest, rotation_id=claim_.rotation_id)
+            attempt = self._to_report(attempt)
+            self.setbacks.report_death(attempt, claim_.error or "rejected")
 
     def _report_doubt(self, observed: Observed, decision: policy.InDoubt) -> None:
-        """Audit a doubt that a dead holder left behind, once among all replicas."""
-        situation = observed.situation
+        """Audit a doubt that a dead holder left behind."""
         claim_ = decision.claim
-        if claim_.reported:
-            return
-        try:
-            self.trail.record(
-                "rotation.in_doubt",
-                situation.credential,
-                rotation_id=claim_.rotation_id,
-                refresh_token_digest=self.seal.audit_digest(_presented_text(observed)),
-                reason=decision.reason,
-                retry_at=decision.until,
-            )
-            observed.ledger.change(lambda record: on_claim(record, claim_.digest, reported=True))
-        except RotatorError:
-            # The doubt itself is the outcome; a report that could not be made is made by the next pass.
-            return
+        if not claim_.reported:
+            attempt = self._attempt(observed, digest=claim_.digest, rotation_id=claim_.rotation_id)
+            attempt = self._to_report(attempt)
+            self.setbacks.report_doubt(attempt, decision.reason, decision.until)
+
+    def _to_report(self, attempt: Attempt) -> Attempt:
+        """Take the lease, so that among all replicas one reports.
+
+        Raises:
+            LeaseHeld: Somebody else is at work.
+            ClaimRefused: Somebody else has reported it, or it is another matter by now.
+        """
+        observed = attempt.observed
+        now = self.clock.now()
+
+        def taken(record: StateRecord) -> StateRecord:
+            standing = record.claim_on(attempt.digest)
+            if standing is None or standing.reported:
+                raise ClaimRefused
+            ends = now + timedelta(seconds=AFTER_THE_ANSWER_S)
+            return take_lease(record, holder=observed.situation.holder, now=now, expires_at=ends)
+
+        return replace(attempt, fence=observed.ledger.change(taken).fence)
 
     def _soon(self) -> datetime:
         return self.clock.now() + timedelta(seconds=LOOK_AGAIN_S)

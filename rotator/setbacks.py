@@ -15,7 +15,8 @@ from rotator.received import sealed_reply
 from rotator.records import Hold, SealedEntry, digest_of, give_back, mark, on_claim, release
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from rotator.attempt import Attempt, Teller
     from rotator.cooldowns import Cooldowns
@@ -139,14 +140,14 @@ class Setbacks:
         newer = self._newer_stored(attempt)
         ledger = attempt.observed.ledger
         with contextlib.suppress(StoreError):
-            # Should the latch not be noted, the open claim keeps the token from being sent like any other.
+            # Should the latch not be noted, the open claim keeps the token from being sent like any other. The lease
+            # is kept until the death is reported, so that nobody else reports it meanwhile.
             ledger.change(
-                lambda record: release(
-                    replace(mark(record, attempt.digest, "rejected", error=answer.error), hold=None), attempt.fence
-                )
+                lambda record: replace(mark(record, attempt.digest, "rejected", error=answer.error), hold=None)
             )
         record = ledger.record
         if newer or self._successor_waits(attempt):
+            let_go(attempt)
             self.teller.tell("rotation.deferred", attempt, reason="superseded", error=answer.error)
             now = self.clock.now()
             return outcomes.Deferred(attempt.credential.name, "superseded", now, "a newer token is there")
@@ -155,16 +156,23 @@ class Setbacks:
         claim = record.claim_on(attempt.digest)
         if claim is not None and not claim.reported:
             self.report_death(attempt, error)
+        else:
+            let_go(attempt)
         problem = f"the provider rejected the refresh token ({error})"
         return outcomes.Failed(attempt.credential.name, "latched", problem, attempt.login_again)
 
     def report_death(self, attempt: Attempt, error: str) -> None:
-        """Audit a dead grant and note that it was; what cannot be noted or audited now is reported by a later pass."""
+        """Audit a dead grant, note that it was, and let the lease go, which keeps others from doing the same meanwhile.
+
+        What cannot be noted or audited now is reported by a later pass.
+        """
         warnings = self.teller.tell("credential.reauthorization_required", attempt, reason="rejected", error=error)
-        if warnings:
-            return
-        with contextlib.suppress(StoreError):
-            attempt.observed.ledger.change(lambda record: on_claim(record, attempt.digest, reported=True))
+        let_go(attempt, lambda record: record if warnings else on_claim(record, attempt.digest, reported=True))
+
+    def report_doubt(self, attempt: Attempt, reason: str, until: datetime | None) -> None:
+        """Audit a doubt that a dead holder left behind, note that it was, and let the lease go; else as above."""
+        warnings = self.teller.tell("rotation.in_doubt", attempt, reason=reason, retry_at=until)
+        let_go(attempt, lambda record: record if warnings else on_claim(record, attempt.digest, reported=True))
 
     def _newer_stored(self, attempt: Attempt) -> bool:
         """Return whether the store shows a token that was never presented: somebody logged in meanwhile."""
@@ -217,6 +225,12 @@ class Setbacks:
 
         with contextlib.suppress(StoreError):
             attempt.observed.ledger.change(given_back)
+
+
+def let_go(attempt: Attempt, change: Callable[[StateRecord], StateRecord] = lambda record: record) -> None:
+    """Release the lease, together with a last change; a lease that cannot be released ends by itself."""
+    with contextlib.suppress(StoreError):
+        attempt.observed.ledger.change(lambda record: release(change(record), attempt.fence))
 
 
 def _said(answer: Setback) -> str:

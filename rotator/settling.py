@@ -28,7 +28,7 @@ from rotator.records import (
     with_done,
 )
 from rotator.schedule import timing
-from rotator.setbacks import PAUSE_S
+from rotator.setbacks import PAUSE_S, let_go
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -195,7 +195,7 @@ class Settling:
         try:
             return self._into_the_store(attempt, received, warnings)
         except StoreError as error:
-            self._let_go(attempt)
+            let_go(attempt)
             if error.then == "give_up":
                 self.teller.tell("rotation.failed", attempt, reason="write_back", error=error.message)
                 return outcomes.Failed(name, "write_back", error.message, error.hint or "rotator escrow replay")
@@ -342,13 +342,6 @@ class Settling:
     def _first_seen(attempt: Attempt, now: datetime) -> datetime:
         tokens = stored_tokens(attempt.observed.situation.stored, attempt.credential.provider)
         return (None if isinstance(tokens, Malformed) else tokens.issued_at) or now
-
-    def _let_go(self, attempt: Attempt) -> None:
-        """Release the lease so that any replica may write back from escrow; a lease that stays ends by itself."""
-        try:
-            attempt.observed.ledger.change(lambda record: release(record, attempt.fence))
-        except StoreError:
-            return
 
 
 def _claimed_by(attempt: Attempt) -> Callable[[StateRecord], None]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotator.model import Document, Refreshed, Rejected
 from rotator.records import digest_of
+from rotator.testing.sim.scenario import LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,12 +26,12 @@ OWN_FIELDS = frozenset(
 TIMEOUT_S = 30.0
 """Of the requests in every world."""
 
-LAST_TRY_S = 300.0
-"""The last try comes in the last quarter of the margin, which is 15 minutes at most; with something for the clocks."""
+LAST_TRY_S = 0.25 * 0.1 * LIFETIME_S + 5.0
+"""The last try comes in the last quarter of the margin, a tenth of the lifetime; with something for the clocks."""
 
 
-class Violation(AssertionError):
-    """A promise is broken.
+class Violation(BaseException):
+    """A promise is broken. No `except Exception` of the code under test holds it up.
 
     Args:
         promise: Its number in the list of promises; 0 for what the design demands beyond them.
@@ -139,10 +140,10 @@ class Watch:
             return  # the rules below go by the time
         if still_out:
             raise Violation(1, f"{token} is presented again while {before[-1].process.name} waits for the answer")
-        if not self._may_again(digest, now_s - before[0].at_s):
+        if not self._may_again(process, digest, now_s - before[0].at_s):
             raise Violation(1, f"{token} is presented again, which no rule allows now")
 
-    def _may_again(self, digest: str, since_s: float) -> bool:
+    def _may_again(self, process: Process, digest: str, since_s: float) -> bool:
         """Return whether an operator, the provider's replay rule or the last try allow a second presentation now."""
         world, scenario = self.world, self.world.scenario
         if digest in self.permitted or scenario.replay == "until_successor_used":
@@ -150,7 +151,8 @@ class Watch:
         if scenario.replay == "window" and since_s <= scenario.grace_s:
             return True
         left_s = world.expires_at_s - world.start_s - world.scheduler.now_s
-        return scenario.on_doubt == "wait_then_replay" and left_s <= LAST_TRY_S + scenario.period_s
+        ahead_s = scenario.period_s if process.mode == "once" else 0.0
+        return scenario.on_doubt == "wait_then_replay" and left_s <= LAST_TRY_S + ahead_s
 
     def answered(self, process: Process, request: RefreshRequest, answer: TokenAnswer) -> None:
         """The provider made an answer; whether it arrives is another matter."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 AMID = 0.3
 """The chance that a person who is going to log in does so while a request is out: the moment that hurts most."""
 
+FORCED = 0.25
+"""The chance that a run is forced, where any is."""
+
 ASKED_EVERY_S = 300.0
 """How often an operator who has a word to say looks whether it is wanted."""
 
@@ -97,8 +100,10 @@ class People:
 
     def forced(self) -> bool:
         """Return whether a one-shot run is forced."""
+        if self.forces_left <= 0 or self.world.chance.random() >= FORCED:
+            return False
         self.forces_left -= 1
-        return self.forces_left >= 0
+        return True
 
     def _say_a_word(self) -> None:
         """An operator sees a doubt and allows one more try, as `rotator resolve --replay` does."""
