@@ -47,7 +47,7 @@ class Presentation:
     """A refresh token arrived at the provider.
 
     Args:
-        successor: The refresh token that it was answered with, if any.
+        successor: The refresh token that it was answered with, if any; `access`: the access token.
         out: The process that sent it waits for the answer.
         handed: The answer reached the process.
         keeping: The process went on to make the answer durable.
@@ -57,6 +57,7 @@ class Presentation:
     at_s: float
     process: Process
     successor: str | None = None
+    access: str = ""
     out: bool = True
     answered: bool = False
     handed: bool = False
@@ -90,11 +91,14 @@ class Watch:
     wait_until_s: float = 0.0
     told: Process | None = None
     latched: set[str] = field(default_factory=set)
-    reported: set[str] = field(default_factory=set)
+    reported: dict[str, Process] = field(default_factory=dict)
+    troubled: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
     permitted: set[str] = field(default_factory=set)
     claimed: set[str] = field(default_factory=set)
     forgotten: set[str] = field(default_factory=set)
     fence: int = 0
+    holder: Process | None = None
     explained: int = 0
     checks: int = 0
 
@@ -159,6 +163,8 @@ class Watch:
         token = request.refresh_token.reveal()
         presentation = self.presentations[token][-1]
         presentation.answered = True
+        if isinstance(answer, Refreshed):
+            presentation.access = answer.tokens.access_token.reveal()
         if isinstance(answer, Refreshed) and answer.tokens.refresh_token:
             presentation.successor = answer.tokens.refresh_token.reveal()
             self.parents[presentation.successor] = token
@@ -174,8 +180,8 @@ class Watch:
         """The request of a process is over: its answer was handed over, or is lost."""
         for presentations in self.presentations.values():
             for presentation in presentations:
-                if presentation.process is process:
-                    presentation.out, presentation.handed = False, presentation.handed or whole
+                if presentation.process is process and presentation.out:
+                    presentation.out, presentation.handed = False, whole
 
     def asked_to_wait(self, process: Process, seconds: float) -> None:
         """The provider asks everybody to stay away; that counts once it is durable, or the process has gone on."""
@@ -183,12 +189,21 @@ class Watch:
         self.told = process
 
     def turn_over(self, process: Process) -> None:
-        """A process is done with what it was about; nothing that it should have noted was lost by a fault."""
+        """A process is done with what it was about: what it was told and handed is durable, unless a fault hit that."""
         if self.wait_until_s and process is self.told:
             self._cool_down()
+        if process.name in self.failed or self.forgotten:
+            return
+        for token, several in self.presentations.items():
+            mine = any(one.process is process and one.handed and one.access for one in several)
+            if mine and not any(one.kept for one in several):
+                raise Violation(2, f"the answer to {token} arrived and was thrown away")
 
-    def fails(self, process: Process, call: str) -> None:
-        """A call of a process goes wrong."""
+    def fails(self, process: Process, call: str, *, late: bool = False) -> None:
+        """A call of a process goes wrong, or only takes long."""
+        self.troubled.add(process.name)
+        if not late:
+            self.failed.add(process.name)
         if process is self.told and call.startswith("state"):
             self.wait_until_s = 0.0
 
@@ -209,10 +224,7 @@ class Watch:
             if self.wait_until_s and "cooldown_until" in body:
                 self._cool_down()
             return
-        fence = int(body.get("fence", 0))
-        if fence < self.fence:
-            raise Violation(0, f"the fencing number of {key} goes back")
-        self.fence = fence
+        self._fenced(process, int(body.get("fence", 0)), body.get("lease"))
         for claim in body.get("presented", ()):
             self.claimed.add(claim["digest"])
             if claim.get("outcome") == "rejected":
@@ -222,6 +234,17 @@ class Watch:
             self._kept(process, parent)
         self.nothing_lost()
 
+    def _fenced(self, process: Process, fence: int, lease: Mapping[str, Any] | None) -> None:
+        if fence < self.fence:
+            raise Violation(0, "the fencing number goes back")
+        self.fence = fence
+        if lease:
+            self.holder = process
+        elif self.holder:
+            if self.holder is not process and not (self.holder.over or self.world.clocks_off):
+                raise Violation(0, f"{process.name} ends the lease of {self.holder.name}")
+            self.holder = None
+
     def state_lost(self, body: Mapping[str, Any]) -> None:
         """The records are gone, or an old backup is in their place; so are the claims made since."""
         left = {claim["digest"]: claim for claim in body.get("presented", ())}
@@ -230,8 +253,8 @@ class Watch:
         self.forgotten |= {digest for digest, claim in left.items() if claim.get("outcome", "open") == "open"}
         self.claimed = set(left)
         self.latched = {digest for digest, claim in left.items() if claim.get("outcome") == "rejected"}
-        self.reported = {digest for digest, claim in left.items() if claim.get("reported")}
         self.fence, self.cooldown, self.wait_until_s = int(body.get("fence", 0)), (0.0, 0.0), 0.0
+        self.holder = None
         waiting = {entry["parent"] for entry in body.get("escrow", ()) if entry["kind"] == "tokens"}
         self.dropped(self.waiting - waiting)
         self.waiting = waiting
@@ -269,9 +292,11 @@ class Watch:
             raise Violation(7, f"a token in {event.event}")
         if event.event == "credential.reauthorization_required":
             digest = str(event.details["refresh_token_digest"])
-            if digest in self.reported and not self.forgotten:
+            before = self.reported.get(digest)
+            # Between the event and the note that it was made nothing can be done about a crash or a lost write.
+            if before and not (before.crashed or before.name in self.troubled or self.forgotten):
                 raise Violation(6, "a dead grant is reported twice")
-            self.reported.add(digest)
+            self.reported[digest] = process
 
     # --------------------------------------------------------------------------------------- at the store
 
@@ -349,12 +374,21 @@ class Watch:
         document = world.document()
         stored = str(document["refresh_token"])
         self.nothing_lost()
-        alive = world.provider.is_live(stored)
-        late = float(document["expires_at"]) <= world.scheduler.now_s + world.start_s
-        if alive and late and not (world.clocks_off or world.left_to_a_person()):
-            raise Violation(9, "a live credential has an expired access token although all is well")
-        if not alive and not self._explained_loss(stored) and not world.revoked:
+        if world.expires_at_s <= world.scheduler.now_s + world.start_s:
+            self.still_fresh()
+        kept = [_number(one.access) for several in self.presentations.values() for one in several if one.kept]
+        if not world.scenario.rotates and max(kept, default=0) > _number(str(document["access_token"])):
+            raise Violation(2, "a kept access token is not stored")
+        if not world.provider.is_live(stored) and not self._explained_loss(stored) and not world.revoked:
             raise Violation(2, f"the stored token {stored} is dead and no reply was lost")
+
+    def still_fresh(self) -> None:
+        """A while after the last fault every token that a refresh can keep fresh is fresh: promise 9."""
+        world = self.world
+        if world.clocks_off or world.left_to_a_person():
+            return
+        if world.provider.is_live(str(world.document()["refresh_token"])):
+            raise Violation(9, "a live credential has an expired access token although all is well")
 
     def _explained_loss(self, stored: str) -> bool:
         """Return whether a reply of this login never became durable in time: the one loss that nobody can prevent."""
@@ -365,3 +399,8 @@ class Watch:
             self._family(token) == family and (len(arrivals) > 1 or any(one.successor and not one.kept for one in arrivals))
             for token, arrivals in self.presentations.items()
         )
+
+
+def _number(access_token: str) -> int:
+    """Return the number of an access token: later ones have greater ones."""
+    return int(access_token.removeprefix("at-") or 0)

@@ -48,7 +48,7 @@ class _Port:
         if world.traced:
             world.note(self.process, call, kind)
         if kind:
-            world.watch.fails(self.process, call)
+            world.watch.fails(self.process, call, late=kind in PAUSES_S)
         if kind == "crash_before":
             raise Crash
         if kind in PAUSES_S:
