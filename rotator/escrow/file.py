@@ -14,7 +14,9 @@ import hashlib
 import json
 import os
 import re
+import threading
 import uuid
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter
@@ -36,11 +38,11 @@ LEFTOVER_AGE_S: Final = 3600.0
 """A temporary file lives for milliseconds. After an hour its writer is dead, or so long asleep that it may as well
 be told `EscrowUnavailable` when its rename fails."""
 
-PROBE_BYTES: Final = 16 * 1024
-"""Larger than any sealed token set, so that a disk which takes the probe has room for the entry."""
+RESERVED_BYTES: Final = 16 * 1024
+"""Larger than any sealed token set, so that an entry fits into the room that was reserved for it."""
 
 _ENTRY: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}\.json")
-_LEFTOVER: Final = re.compile(r"\.(place|probe|[0-9a-f]{32}-[0-9a-f]{32}\.json)\..+\.tmp")
+_LEFTOVER: Final = re.compile(r"\.(place|reserved|[0-9a-f]{32}-[0-9a-f]{32}\.json)\..+\.tmp")
 
 _HINTS: Final = {
     errno.ENOSPC: "free space on that disk",
@@ -67,6 +69,7 @@ class FileEscrow:
     def __init__(self, folder: Path, ids: Ids) -> None:
         self._folder = folder
         self._ids = ids
+        self._of_thread = threading.local()
         self.shared = False
 
     @functools.cached_property
@@ -95,7 +98,7 @@ class FileEscrow:
         return self._entries(f"{_digest(record.identity)}-")
 
     def keep(self, entry: SealedEntry, writer: RecordWriter) -> None:  # noqa: ARG002 - the port: not every escrow needs the record
-        """Write the entry's file and flush it and the folder to disk.
+        """Write the entry's file, into the room that this thread reserved if it did; flush it and the folder to disk.
 
         Raises:
             EscrowUnavailable: It is not durable.
@@ -110,8 +113,9 @@ class FileEscrow:
             replaces = target.exists()
             # A new entry gets its name before the slow flush: a process that is killed meanwhile leaves it for the next
             # run to find. One that replaces another is flushed first, or a power cut could take both.
-            with self._temporary(name, json.dumps(fields).encode(), flushed=replaces) as temporary:
-                temporary.replace(target)
+            with self._temporary(name) as temporary:
+                temporary.fill(json.dumps(fields).encode(), flushed=replaces)
+                temporary.path.replace(target)
             if not replaces:
                 flush(target)
             flush(self._folder)
@@ -152,15 +156,25 @@ class FileEscrow:
         return self._entries("")
 
     def prove_writable(self) -> None:
-        """Write, flush and remove a file as large as an entry.
+        """Write and flush a file as large as an entry, and hold it as the room for this thread's next entry.
+
+        Between this and the answer a request takes seconds, and the disk is often the one of the store and the state.
+        A probe that gives its room back was rejected: a disk that filled up meanwhile cost the received tokens.
 
         Raises:
-            EscrowUnavailable: One of these failed.
+            EscrowUnavailable: It could not be written.
         """
         with _mapped(f"escrow folder {self._folder}: nothing can be kept in it"):
             self._make_folder()
-            with self._temporary("probe", bytes(PROBE_BYTES)):
+            self._of_thread.reserved = None  # not needed by an earlier rotation; it proves nothing about the disk now
+            reserved = self._new_temporary("reserved")
+            try:
+                reserved.fill(bytes(RESERVED_BYTES))
                 flush(self._folder)
+            except BaseException:
+                reserved.remove()
+                raise
+            self._of_thread.reserved = reserved
 
     # ---------------------------------------------------------------------------------------------- reading
 
@@ -214,25 +228,24 @@ class FileEscrow:
     def _offer_place(self) -> None:
         # A link, unlike a rename, never replaces: the first id stays, and it is complete before it has its name.
         content = f"{self._ids.new_id()}\n".encode()
-        with self._temporary(PLACE_FILE, content) as temporary, contextlib.suppress(FileExistsError):
-            os.link(temporary, self._folder / PLACE_FILE)
+        with self._temporary(PLACE_FILE) as temporary, contextlib.suppress(FileExistsError):
+            temporary.fill(content)
+            os.link(temporary.path, self._folder / PLACE_FILE)
 
     @contextlib.contextmanager
-    def _temporary(self, name: str, content: bytes, *, flushed: bool = True) -> Iterator[Path]:
-        """Yield a file with this content; removes what the caller did not rename."""
-        path = self._folder / f".{name}.{self._ids.new_id()}.tmp"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    def _temporary(self, name: str) -> Iterator[_Temporary]:
+        """Yield a temporary file, for an entry the reserved one; removes what the caller did not rename."""
+        reserved: _Temporary | None = getattr(self._of_thread, "reserved", None) if name != PLACE_FILE else None
+        temporary = reserved or self._new_temporary(name)
+        if reserved:
+            self._of_thread.reserved = None
         try:
-            try:
-                write_all(descriptor, content)
-                if flushed:
-                    os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            yield path
+            yield temporary
         finally:
-            with contextlib.suppress(OSError):  # renamed; or left behind, which does no harm
-                path.unlink()
+            temporary.remove()
+
+    def _new_temporary(self, name: str) -> _Temporary:
+        return _Temporary(self._folder / f".{name}.{self._ids.new_id()}.tmp")
 
     def _remove_leftovers(self) -> None:
         # Removing an entry has just set the folder's time from the file system's own clock. Where nothing was removed
@@ -243,6 +256,30 @@ class FileEscrow:
             with contextlib.suppress(OSError):  # another process was first; nobody needs it gone
                 if now_s - path.stat().st_mtime > LEFTOVER_AGE_S:
                     path.unlink()
+
+
+class _Temporary:
+    """A file that is removed when nobody holds it any more, or the process ends; after a kill it is a leftover."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.remove = weakref.finalize(self, _remove, path)
+
+    def fill(self, content: bytes, *, flushed: bool = True) -> None:
+        """Write the content in the place of what is there."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(descriptor, content)
+            os.ftruncate(descriptor, len(content))  # not before the write: that would give reserved room back
+            if flushed:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # renamed; or left behind, which does no harm
+        path.unlink()
 
 
 def _name(identity: str, parent: str) -> str:
