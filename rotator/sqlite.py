@@ -141,6 +141,7 @@ def _commit(connection: sqlite3.Connection, path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ foreign errors
 
 _FREE_DISK: Final = "free space on the disk"
+_READ_ONLY: Final = "the file system is read-only: mount it writable, or name another path"
 _PERMISSIONS: Final = "check the owner and the permissions of the file and of its folder; both must be writable"
 _BY_CODE: Final[dict[int, tuple[type[StoreError], str]]] = {
     sqlite3.SQLITE_BUSY: (StoreUnavailable, "another process holds it; find out which one hangs"),
@@ -157,7 +158,7 @@ _BY_CODE: Final[dict[int, tuple[type[StoreError], str]]] = {
 _BY_ERRNO: Final[dict[int | None, tuple[type[StoreError], str]]] = {
     errno.EACCES: (StoreDenied, _PERMISSIONS),
     errno.EPERM: (StoreDenied, _PERMISSIONS),
-    errno.EROFS: (StoreDenied, "the file system is read-only: name another path"),
+    errno.EROFS: (StoreDenied, _READ_ONLY),
     errno.ENOTDIR: (StoreMissing, "a part of the path is a file, not a folder: name another path"),
     errno.EEXIST: (StoreMissing, "a part of the path is a file, not a folder: name another path"),
     errno.ENOENT: (StoreMissing, "a part of the path is a link to nowhere"),
@@ -176,8 +177,12 @@ def named(error: sqlite3.Error | OSError, path: Path) -> StoreError:
         return kind(f"{path}: {error.strerror}", hint=hint)
     what = f"{path}: {getattr(error, 'sqlite_errorname', type(error).__name__)}"
     code = _primary(error)
+    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} and _on_read_only_disk(path):
+        return StoreDenied(what, hint=_READ_ONLY)
     if code == sqlite3.SQLITE_CANTOPEN:
         return _not_opened(what, path)
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return StoreUnavailable(what, hint=_FREE_DISK)  # not SQLITE_FULL: the shared memory beside the file cannot grow
     kind, hint = _BY_CODE.get(code, (StoreUnavailable, "run again"))
     return kind(what, hint=hint)
 
@@ -190,6 +195,13 @@ def _not_opened(what: str, path: Path) -> StoreError:
     if writable and os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
         return StoreUnavailable(what, hint="the process may have too many files open")
     return StoreDenied(what, hint=_PERMISSIONS)
+
+
+def _on_read_only_disk(path: Path) -> bool:
+    try:
+        return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def _primary(error: sqlite3.Error) -> int:
