@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -97,7 +98,8 @@ class LocalSecretStore:
         self._file.writing(lambda _: None)
 
     def _identity(self, secret: str) -> str:
-        return f"local:{self._file.path}#{secret}"
+        # Without links: a file that is reached by two paths is one file, and its claims must be found by both.
+        return f"local:{os.path.realpath(self._file.path)}#{secret}"
 
     def _not_found(self, secret: str) -> SecretNotFound:
         return SecretNotFound(
