@@ -92,31 +92,10 @@ def same_name(settings: Settings) -> Iterator[Finding]:
             yield Finding(("credentials", index, "name"), what, "names identify credentials; give each its own")
 
 
-def same_secret(settings: Settings) -> Iterator[Finding]:
-    """Yield a finding for each credential whose secret an earlier one has."""
-    taken: dict[tuple[str, str], CredentialSettings] = {}
-    for position, credential in enumerate(settings.credentials):
-        store = settings.stores.get(store_of(credential, settings) or "")
-        if store is None:
-            continue
-        secret = credential.secret or credential.name
-        place = secret.strip("/") if isinstance(store, VaultStore) else secret
-        other = taken.setdefault((_identity(store), place), credential)
-        if other is not credential:
-            path: Path = ("credentials", settings.index_of(position), "secret")
-            what = f"credential {other.name} already rotates this secret"
-            yield Finding(path, what, "a refresh token has one owner: keep one of the two credentials")
-
-
 def store_of(credential: CredentialSettings, settings: Settings) -> str | None:
     """Return the name of a credential's store; None when it is left out and there is not exactly one."""
     names = settings.named("stores")
     return names[0] if credential.store is None and len(names) == 1 else credential.store
-
-
-def _identity(store: StoreSettings) -> str:
-    """Return what is equal for two names of the same store: how one logs in makes no difference."""
-    return repr(store.model_dump(exclude={"auth", "ca_cert"}))
 
 
 def _variable(path: Path, name: str, env: Mapping[str, str]) -> Iterator[Finding]:

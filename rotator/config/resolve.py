@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rotator.config import checks
 from rotator.config.findings import Finding, Path
 from rotator.config.providers import Merged, merge
+from rotator.config.same_secret import perhaps_same_secret, same_secret
 from rotator.config.sources import ReadSecret, reader
 from rotator.errors import ConfigError, Problem
 from rotator.model import Credential
@@ -84,7 +85,8 @@ def examine(settings: Settings, *, env: Mapping[str, str], mode: Mode | None) ->
         found.faults += faults
     found.faults += checks.places(settings, env, mode)
     found.faults += checks.same_name(settings)
-    found.faults += checks.same_secret(settings)
+    found.faults += same_secret(settings)
+    found.doubts += perhaps_same_secret(settings)
     found.doubts += checks.doubts(settings, env)
     for position, credential in enumerate(settings.credentials):
         index = settings.index_of(position)
