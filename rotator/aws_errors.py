@@ -125,6 +125,7 @@ NETWORK_HINT: Final = "check the network, the region and endpoint_url"
 CREDENTIALS_HINT: Final = "give the process AWS credentials that are valid: a role, AWS_PROFILE or AWS_ACCESS_KEY_ID"
 DELETED_HINT: Final = "it is marked deleted; restore it with `aws secretsmanager restore-secret`"
 
+HTTP_REDIRECTS: Final = range(300, 400)
 HTTP_UNAUTHORIZED: Final = 401
 HTTP_FORBIDDEN: Final = 403
 HTTP_TIMEOUT: Final = 408
@@ -187,6 +188,9 @@ def _answered(error: ClientError, subject: Subject, effect: Effect) -> StoreErro
     text = f"{subject.what}: {error.operation_name} failed with {code} (request {_request_id(error)})"
     if code in BUSY_CODES or status == HTTP_TOO_MANY:
         return StoreUnavailable(text, hint="AWS is throttling or busy; it is tried again")
+    if status in HTTP_REDIRECTS:
+        # No redirect is followed, and none comes from these services.
+        return StoreUnavailable(f"{text}: HTTP {status}", hint="the address redirects: check endpoint_url and proxies")
     if code in MISSING_CODES:
         return subject.missing(text, hint=subject.missing_hint)
     if is_marked_deleted(error):

@@ -73,6 +73,7 @@ def client(
                 hint="endpoint_url has the form https://host:port",
             ) from None
     made.meta.events.register("before-parse", _refuse_partial_answer)
+    made.meta.events.register("after-call", _refuse_foreign_answer)
     return made
 
 
@@ -103,3 +104,15 @@ def _refuse_partial_answer(response_dict: Mapping[str, Any], **_: object) -> Non
     length = response_dict["headers"].get("content-length")
     if (length is not None and int(length) != len(body)) or body[:1] != b"{" or body[-1:] != b"}":
         raise ResponseParserError("the answer is incomplete")
+
+
+def _refuse_foreign_answer(http_response: Any, parsed: Mapping[str, Any], model: Any, **_: object) -> None:
+    """Refuse a success that is JSON and not this operation's: a proxy's or another service's.
+
+    botocore drops members that it does not know, so that a foreign object looks like an empty answer. Secrets Manager
+    names the secret in every answer about one. Of DynamoDB an empty answer is a real one; there the condition of every
+    write tells.
+    """
+    ours = model.output_shape is None or "ARN" not in model.output_shape.members or "ARN" in parsed
+    if http_response.status_code < 300 and not ours:  # noqa: PLR2004 - as above
+        raise ResponseParserError("the answer is of another service")
