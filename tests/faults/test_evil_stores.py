@@ -1,4 +1,4 @@
-"""Stores that answer slowly, wrongly or not at all, over HTTP: before a request to the provider, and after its answer."""
+"""Stores that answer slowly, wrongly or not at all, over HTTP: before the request to the provider, and after it."""
 
 from __future__ import annotations
 
