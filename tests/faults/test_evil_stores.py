@@ -32,8 +32,8 @@ SLOW = ("is silent", *DRIPPING)
 SLOW_TIMEOUT_S = 0.25
 """Of each call to a store that is slow; ten seconds in earnest. The waits of a test are real."""
 
-BOUND_S = DRIP_S * DRIPS - 1.0
-"""How long a pass may take here: less than the gateway drips."""
+BOUND_S = 10.0
+"""How long a pass may take here; some tenths of a second on a machine that has nothing else to do."""
 
 LIES = ("answers other versions",)
 """What no client can tell from the truth at once; then it is the writes, which name a version, that do not fit."""
@@ -228,7 +228,7 @@ def test_a_store_that_drips_is_not_waited_for(deployed: Any, monkeypatch: pytest
     world.gateways["store"].turn("drips its body")
     code, text, took_s = world.run("once", "--force")
     assert (code, world.sent) == (75, 0), text
-    assert took_s < BOUND_S
+    assert took_s < DRIP_S * DRIPS * 0.8
 
 
 def hurried(monkeypatch: pytest.MonkeyPatch, evil: str) -> None:
