@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rotator.aws_errors import AWS_ERRORS, Subject, code_of, mapped, mentions
 from rotator.errors import StoreCorrupt, StoreError, StoreMissing, StoreRejected, VersionConflict
+from rotator.state.bodies import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -124,9 +125,9 @@ class DynamoDbStateStore:
 
     def _decoded(self, key: str, item: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
         try:
-            revision, body = int(item["revision"]["N"]), json.loads(item["body"]["S"])
-            if not isinstance(body, dict) or revision < 1:
-                raise TypeError("not a record")
+            revision, body = int(item["revision"]["N"]), body_of(item["body"]["S"])
+            if revision < 1:
+                raise ValueError("not a record")
         except (KeyError, TypeError, ValueError):
             raise StoreCorrupt(
                 f"{self._what(key)}: the item is not one that rotator wrote",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotator.errors import StoreCorrupt, VersionConflict
 from rotator.sqlite import BUSY_TIMEOUT_S, SqliteFile
+from rotator.state.bodies import body_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -41,10 +42,8 @@ class LocalStateStore:
             return None, 0
         text, revision = row
         try:
-            body = json.loads(text)
-            if not isinstance(body, dict):
-                raise TypeError
-        except (TypeError, ValueError):
+            body = body_of(text)
+        except ValueError:
             raise StoreCorrupt(
                 f"{self._file.path}: the record {key} is no JSON object",
                 hint="restore the file from a backup that is not older than the last rotation",

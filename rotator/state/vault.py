@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from rotator.errors import StoreCorrupt, StoreRejected, VersionConflict
+from rotator.state.bodies import body_of
 from rotator.vault_errors import CasMismatch
 from rotator.vault_kv import VaultKv
 
@@ -54,14 +55,12 @@ class VaultStateStore:
                 hint="set delete_version_after of the mount and of the entry to 0s, and copy the entry onto itself",
             )
         try:
-            body = json.loads(found.data["record"])
-        except (KeyError, TypeError, ValueError):
-            body = None
-        if not isinstance(body, dict):
+            body = body_of(found.data["record"])
+        except (KeyError, ValueError):
             raise StoreCorrupt(
                 f"{self._what(key)}: it is no record of rotator's",
                 hint="somebody else wrote it: restore the version just before theirs; an older one forgets claims",
-            )
+            ) from None
         return body, found.number
 
     def compare_and_swap(self, key: str, body: Mapping[str, Any], *, expected: int) -> int:
