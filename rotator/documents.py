@@ -14,11 +14,17 @@ from rotator.model import Document, Malformed, StoredTokens, Versioned
 from rotator.redact import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rotator.model import Provider, TokenSet
 
 DISTANT_S = 100 * 365 * 86_400
 """Instants further than a century past the epoch's own century are milliseconds or nonsense; both count as unknown,
 for unknown means due now and a token that seems to live for ever would never be refreshed."""
+
+DEEPEST = 100
+"""Levels of a document. What the parser's own bound just lets in may be beyond the encoder's, which runs on a deeper
+stack, and when the refresh token is spent."""
 
 LATEST = datetime.fromtimestamp(0, UTC) + timedelta(seconds=2 * DISTANT_S)
 
@@ -44,7 +50,21 @@ def parse_document(text: str | bytes | None) -> Document | Malformed:
         return Malformed("it is not JSON")
     if not isinstance(value, dict):
         return Malformed("it is not a JSON object")
-    return Document(value)
+    return document_of(value)
+
+
+def document_of(fields: Mapping[str, Any]) -> Document | Malformed:
+    """Return the document with these fields, as some parser read them, or why they could not be written back."""
+    return Malformed(f"it has more than {DEEPEST} levels") if _levels(fields) > DEEPEST else Document(fields)
+
+
+def _levels(value: Any) -> int:
+    """Return how deep lists and objects lie in each other; without recursion, for the depth is what is in question."""
+    levels, layer = 0, [value]
+    while layer := [one for one in layer if isinstance(one, dict | list)]:
+        levels += 1
+        layer = [inner for one in layer for inner in (one.values() if isinstance(one, dict) else one)]
+    return levels
 
 
 class _DuplicateNameError(ValueError):

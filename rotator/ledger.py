@@ -27,9 +27,11 @@ def secret_key(identity: str) -> str:
 def provider_key(endpoint: str, client_id: str | None) -> str:
     """Return the key of the record that a provider and client share.
 
-    By endpoint, not by the provider's configured name: two names for one endpoint share its limits.
+    By endpoint, not by the provider's configured name: two names for one endpoint share its limits. A client id comes
+    from a document, whose JSON may hold half a surrogate pair, which no state can keep; it is written out.
     """
-    return f"provider/{endpoint}|{client_id or ''}"
+    client = (client_id or "").encode("utf-8", "backslashreplace").decode()
+    return f"provider/{endpoint}|{client}"
 
 
 class SecretLedger:

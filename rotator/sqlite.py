@@ -183,6 +183,9 @@ def named(error: sqlite3.Error | OSError, path: Path) -> StoreError:
         return _not_opened(what, path)
     if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE:
         return StoreUnavailable(what, hint=_FREE_DISK)  # not SQLITE_FULL: the shared memory beside the file cannot grow
+    if isinstance(error, sqlite3.OperationalError) and not code:
+        # Not SQLite's own error but the module's: a text that is no UTF-8. It stays so however often it is read.
+        return StoreCorrupt(f"{what}: a text in it is not UTF-8", hint="restore the file from a backup")
     kind, hint = _BY_CODE.get(code, (StoreUnavailable, "run again"))
     return kind(what, hint=hint)
 

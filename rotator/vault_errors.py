@@ -98,7 +98,10 @@ class PlainAdapter(JSONAdapter):  # type: ignore[misc]  # hvac has no types
         Raises:
             Answered: Any other answer; a redirect, a 204 and a 200 that is not a JSON object are not asked for here.
         """
-        answer = super().request(*args, **{**kwargs, "raise_exception": False})
+        try:
+            answer = super().request(*args, **{**kwargs, "raise_exception": False})
+        except RecursionError:  # deeper than the parser goes
+            raise Answered(HTTPStatus.OK, None) from None
         if isinstance(answer, dict):
             return answer
         raise Answered(*_read(answer))
@@ -109,7 +112,7 @@ def _read(answer: Any) -> tuple[int, Mapping[str, Any] | None]:
         return HTTPStatus.OK, None
     try:
         body = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     return answer.status_code, body if isinstance(body, dict) else None
 

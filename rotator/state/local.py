@@ -43,9 +43,11 @@ class LocalStateStore:
         text, revision = row
         try:
             body = body_of(text)
+            if not isinstance(revision, int) or revision < 1:
+                raise ValueError("no revision")
         except ValueError:
             raise StoreCorrupt(
-                f"{self._file.path}: the record {key} is no JSON object",
+                f"{self._file.path}: the record {key} is no JSON object with a revision",
                 hint="restore the file from a backup that is not older than the last rotation",
             ) from None
         return body, revision

@@ -52,7 +52,14 @@ class LocalSecretStore:
         if row is None:
             raise self._not_found(secret)
         version, created_at, sealed, _, _ = row
-        return self._versioned(secret, version, created_at, self._opened(secret, sealed))
+        content = self._opened(secret, sealed)
+        try:
+            return self._versioned(secret, version, created_at, content)
+        except (TypeError, ValueError):
+            raise StoreCorrupt(
+                f"store {self.name}: the row of secret {secret} in {self._file.path} is not one that rotator wrote",
+                hint="restore the file from a backup",
+            ) from None
 
     def compare_and_swap(self, secret: str, document: Document, *, expected: str | None, write_id: str) -> Versioned:
         """See `SecretStore.compare_and_swap`; never in doubt unless the disk fails."""
@@ -126,10 +133,13 @@ class LocalSecretStore:
         return same_write and self._opened(secret, sealed) == text
 
     def _versioned(self, secret: str, version: int, created_at: str, content: str | bytes) -> Versioned:
+        written_at = datetime.fromisoformat(created_at)
+        if written_at.tzinfo is None:
+            raise ValueError("a local time")
         return Versioned(
             identity=self._identity(secret),
             version=str(version),
-            created_at=datetime.fromisoformat(created_at),
+            created_at=written_at,
             content=parse_document(content),
         )
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from rotator.documents import document_of
 from rotator.errors import SecretNotFound, StoreUnavailable, StoreWriteInDoubt, VersionConflict
-from rotator.model import Document, Versioned
+from rotator.model import Versioned
 from rotator.vault_errors import CasMismatch
 from rotator.vault_kv import VaultKv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rotator.model import Document
     from rotator.vault_kv import KvVersion
     from rotator.vault_session import VaultSession
 
@@ -39,7 +41,7 @@ class VaultSecretStore:
         self._kv = VaultKv(session, mount)
 
     def read(self, secret: str) -> Versioned:
-        """See `SecretStore.read`. An object is all that KV holds, so that no content is malformed."""
+        """See `SecretStore.read`. An object is all that KV holds, so that hardly any content is malformed."""
         path = self._path(secret)
         return self._versioned(path, self._found(path))
 
@@ -131,7 +133,7 @@ class VaultSecretStore:
             identity=f"vault:{self._session.address}|{self._session.namespace}|{self._kv.mount}/{path}",
             version=str(found.number),
             created_at=found.created_at,
-            content=Document(found.data or {}),
+            content=document_of(found.data or {}),
         )
 
     def _what(self, path: str) -> str:
