@@ -28,7 +28,7 @@ def parse_duration(value: object, *, zero: bool = False) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("is not a duration")  # noqa: TRY004 - one error for every bad duration
     seconds = _from_text(value) if isinstance(value, str) else value
-    if math.isnan(seconds):
+    if isinstance(seconds, float) and math.isnan(seconds):  # an integer may be beyond what floats hold
         raise ValueError("is not a duration")
     if seconds < 0:
         raise ValueError("a duration cannot be negative")

@@ -5,6 +5,7 @@ somebody put in the wrong place.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -17,6 +18,9 @@ from rotator.plugins import suggestion
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@:-]{0,127}")
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 section 3.3
+MOST = 10**9
+"""More than can be meant, and few enough to count with."""
+
 _HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 
 
@@ -28,6 +32,8 @@ def fault(what: str, hint: str = "", *, at: tuple[str, ...] = ()) -> PydanticCus
 def _text(value: str) -> str:
     if not value.strip():
         raise fault("is empty")
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise fault("holds a control character", "a line break, perhaps: write it on one line, in quotes")
     return value
 
 
@@ -63,7 +69,7 @@ def _duration(*, zero: bool) -> Callable[[object], float]:
 
 def _count(value: object) -> object:
     """Accept a text of digits too, which is what `${VAR}` yields."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MOST)):
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise fault("must be a whole number")
@@ -73,6 +79,8 @@ def _count(value: object) -> object:
 def _positive(value: int) -> int:
     if value < 1:
         raise fault("must be at least 1")
+    if value > MOST:
+        raise fault(f"must be at most {MOST}")
     return value
 
 
@@ -89,7 +97,7 @@ def _endpoint(*, query: bool) -> Callable[[str], str]:
 def _pattern(value: str) -> str:
     try:
         re.compile(value)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         raise fault("is not a regular expression", "see the syntax of Python's `re`") from None
     return value
 

@@ -24,6 +24,19 @@ _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "timestamp"))
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
+DEEPEST = 50
+"""Levels. A configuration has seven; libyaml's composer overflows the stack of the process at some ten thousand."""
+
+MOST_BY_ALIASES = 10_000
+"""Values. A text holds fewer values than characters, so that only aliases of aliases lead to more than both."""
+
+_UNREADABLE = (ValueError, LookupError, AttributeError, ArithmeticError, yaml.YAMLError)
+"""How PyYAML fails on a tag or form that does not fit: `!!int x`, `!!int ''`, `!!bool x`, the 13th month."""
+
+
+class _UnboundedError(Exception):
+    """The text cannot be taken in: too deep, or too many values by its aliases."""
+
 
 class YamlText:
     """A parsed YAML text.
@@ -44,11 +57,15 @@ class YamlText:
         self.content: Any = None
         self._env = env
         self._open: set[int] = set()
+        self._values_left = max(MOST_BY_ALIASES, len(text))
         try:
+            _require_shallow(text)
             self._constructor = _LOADER(text)
             root = self._constructor.get_single_node()
             if root is not None:
                 self.content = self._value(root, ())
+        except _UnboundedError as error:
+            self.findings = [Finding((), str(error), "write it out, and flatter: nothing in it has that form")]
         except yaml.MarkedYAMLError as error:
             self._not_yaml(error)
         except (yaml.YAMLError, UnicodeError):  # control characters, say
@@ -65,6 +82,11 @@ class YamlText:
         self.findings.append(Finding((), f"is not YAML: {what}{place}", hint))
 
     def _value(self, node: yaml.Node, path: Path) -> Any:
+        self._values_left -= 1
+        if self._values_left < 0:
+            raise _UnboundedError("leads by its aliases to more values than it has characters")
+        if len(path) > DEEPEST:
+            raise _UnboundedError(f"has more than {DEEPEST} levels")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if id(node) in self._open:
@@ -89,8 +111,8 @@ class YamlText:
             if key_node.tag == _MERGE_TAG:
                 merged = {**self._merged(value_node, path), **merged}
                 continue
-            key = self._constructor.construct_object(key_node) if _is_plain(key_node) else None
-            if not isinstance(key, str):
+            key = self._key(key_node)
+            if key is None:
                 self.lines.setdefault((*path, "?"), line)
                 self._wrong((*path, "?"), "a key must be text", "put the key in quotes")
                 continue
@@ -102,6 +124,15 @@ class YamlText:
             self.lines[at] = line
             result[key] = self._value(value_node, at)
         return {**merged, **result}
+
+    def _key(self, node: yaml.Node) -> str | None:
+        if not _is_plain(node):
+            return None
+        try:
+            key = self._constructor.construct_object(node)
+        except _UNREADABLE:  # the message would quote it
+            return None
+        return key if isinstance(key, str) else None
 
     def _merged(self, node: yaml.Node, path: Path) -> dict[str, Any]:
         """Return what `<<` brings in: one mapping, or several of which the first wins."""
@@ -117,7 +148,7 @@ class YamlText:
             return self._wrong(path, "has a tag that is not known", "put a text that begins with ! in quotes")
         try:
             value = self._constructor.construct_object(node)
-        except (ValueError, yaml.YAMLError):  # the 13th month, `!!int x`; the message would quote it
+        except _UNREADABLE:  # the message would quote it
             return self._wrong(path, "cannot be read as what YAML takes it for", "put it in quotes")
         return self._filled_in(value, path) if isinstance(value, str) else value
 
@@ -137,6 +168,18 @@ class YamlText:
     def _wrong(self, path: Path, what: str, hint: str = "") -> str:
         self.findings.append(Finding(path, what, hint))
         return ""
+
+
+def _require_shallow(text: str) -> None:
+    """Stop at the first level too many, before the composer, which recurses in C, gets to see the text."""
+    level = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            level += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            level -= 1
+        if level > DEEPEST:
+            raise _UnboundedError(f"has more than {DEEPEST} levels")
 
 
 def _is_plain(node: yaml.Node) -> bool:

@@ -141,7 +141,7 @@ def parse_profile(name: str, content: object) -> Profile:
             Problem(f"profile {name!r}", f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip())
             for fault in faults
         ]
-        raise PluginError(problems) from error
+        raise PluginError(problems) from None  # its text quotes the values
 
 
 def _placeholders(value: object) -> list[str]:
