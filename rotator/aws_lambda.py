@@ -44,7 +44,7 @@ _LOCK = threading.Lock()
 _APPS: dict[str, App] = {}
 
 
-def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: Any, context: Any) -> dict[str, Any]:
     """Handle an event.
 
     Returns:
@@ -54,9 +54,13 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         ConfigError: The configuration cannot be used, or the event names what is not configured.
     """
     app = _app(os.environ)
-    records = event.get("Records")
+    if not isinstance(event, dict):
+        raise _problem("event", "is no JSON object", "send {} for one pass over all credentials")
+    records = event.get("Records", ())
     if isinstance(records, list):
         return _batch(app, records, context)
+    if records != ():
+        raise _problem("event.Records", "is no list of messages", "send an SQS batch, or {} for a pass over all")
     if "Step" in event and "SecretId" in event:
         raise _problem(
             "event", "the steps of a Secrets Manager rotation are not served by this version", "use a schedule"
@@ -88,11 +92,13 @@ def _schedule(app: App, event: Mapping[str, Any], context: Any) -> dict[str, Any
     return pass_report(_run(app, credentials, context, horizon_s))
 
 
-def _batch(app: App, records: Iterable[Mapping[str, Any]], context: Any) -> dict[str, Any]:
+def _batch(app: App, records: Iterable[Any], context: Any) -> dict[str, Any]:
     """Rotate the credentials that the messages name; report those that are to be delivered again."""
     by_name: dict[str, list[str]] = {}
     failures: list[str] = []
-    for record in records:
+    for message in records:
+        # One that is no message has no id to be reported by; an empty id has Lambda deliver the whole batch again.
+        record = message if isinstance(message, dict) else {}
         name = str(record.get("body", "")).strip()
         message_id = str(record.get("messageId", ""))
         if any(credential.name == name for credential in app.credentials):
