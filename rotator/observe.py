@@ -95,22 +95,31 @@ class Observer:
         return Observed(situation, ledger, key, at)
 
     def _waiting(self, record: StateRecord, stored: Versioned) -> tuple[Waiting, ...]:
-        """Open what waits; an entry that does not open matters only when it succeeds the token in the document."""
+        """Open what waits; an entry that does not open matters only when it may succeed the token in the document."""
         found = []
         for entry in self.retrier.call(lambda: self.escrow.waiting(record)):
             try:
                 found.append(opened(entry, self.seal))
             except EscrowCorrupt:
-                if self._succeeds(entry, stored):
+                if self._may_succeed(entry, record, stored):
                     raise
         return tuple(found)
 
     @staticmethod
-    def _succeeds(entry: SealedEntry, stored: Versioned) -> bool:
+    def _may_succeed(entry: SealedEntry, record: StateRecord, stored: Versioned) -> bool:
+        """Return whether the token in the document must not be sent before somebody has seen to this entry.
+
+        What a damaged entry says of its parent is not to be believed: while the token is in doubt, any may be its
+        successor.
+        """
         if isinstance(stored.content, Malformed):
             return False
         token = stored.content.fields.get("refresh_token")
-        return isinstance(token, str) and digest_of(Secret(token)) == entry.parent
+        if not isinstance(token, str):
+            return False
+        digest = digest_of(Secret(token))
+        claim = record.claim_on(digest)
+        return entry.parent == digest or (claim is not None and claim.outcome == "open")
 
 
 def client_id_of(credential: Credential, stored: Versioned) -> str | None:
