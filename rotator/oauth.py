@@ -32,6 +32,8 @@ RETRY_REFUSED_S = 60.0
 
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # RFC 3986 section 2
 
+_ENCODED = re.compile(r"%[0-9A-F]{2}")
+
 
 def build(request: RefreshRequest, assertion: Secret | None) -> HttpRequest | Misconfigured:
     """Return the one request that presents the refresh token, or why it must not be sent.
@@ -81,13 +83,17 @@ def build(request: RefreshRequest, assertion: Secret | None) -> HttpRequest | Mi
 
 
 def echoes_of(request: RefreshRequest, *others: Secret | None) -> tuple[Secret, ...]:
-    """Return every secret of a request as a server might quote it: as it is, and percent-encoded."""
+    """Return every secret of a request as a server might quote it: as it is, and percent-encoded.
+
+    In small hex digits, too: RFC 3986 section 2.1 takes them for equal, and .NET's encoder writes them.
+    """
     secrets = (request.refresh_token, request.client_secret, request.private_key, request.id_token, *others)
     texts = {secret.reveal() for secret in secrets if secret}
     # `replace`: what is no Unicode text has no encoding, and masking must not fail.
     form = {quote_plus(text, errors="replace") for text in texts}
     percent = {quote(text, safe="", errors="replace") for text in texts}
-    return longest_first(*map(Secret, texts | form | percent))
+    small = {_ENCODED.sub(lambda found: found[0].lower(), text) for text in form | percent}
+    return longest_first(*map(Secret, texts | form | percent | small))
 
 
 def longest_first(*secrets: Secret) -> tuple[Secret, ...]:
