@@ -22,6 +22,7 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "timestamp"))
+_TEXT_TAG = "tag:yaml.org,2002:str"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
 DEEPEST = 50
@@ -29,6 +30,9 @@ DEEPEST = 50
 
 MOST_BY_ALIASES = 10_000
 """Values. A text holds fewer values than characters, so that only aliases of aliases lead to more than both."""
+
+LONGEST_SCALAR = 100
+"""Characters of what is no text. PyYAML reads `1:1:1:…` as a number to the base of sixty, in quadratic time."""
 
 _UNREADABLE = (ValueError, LookupError, AttributeError, ArithmeticError, yaml.YAMLError)
 """How PyYAML fails on a tag or form that does not fit: `!!int x`, `!!int ''`, `!!bool x`, the 13th month."""
@@ -129,10 +133,15 @@ class YamlText:
         if not _is_plain(node):
             return None
         try:
-            key = self._constructor.construct_object(node)
+            key = self._constructed(node)
         except _UNREADABLE:  # the message would quote it
             return None
         return key if isinstance(key, str) else None
+
+    def _constructed(self, node: yaml.ScalarNode) -> Any:
+        if len(node.value) > LONGEST_SCALAR and node.tag != _TEXT_TAG:
+            raise ValueError("too long for anything but a text")
+        return self._constructor.construct_object(node)
 
     def _merged(self, node: yaml.Node, path: Path) -> dict[str, Any]:
         """Return what `<<` brings in: one mapping, or several of which the first wins."""
@@ -147,7 +156,7 @@ class YamlText:
         if not _is_plain(node):
             return self._wrong(path, "has a tag that is not known", "put a text that begins with ! in quotes")
         try:
-            value = self._constructor.construct_object(node)
+            value = self._constructed(node)
         except _UNREADABLE:  # the message would quote it
             return self._wrong(path, "cannot be read as what YAML takes it for", "put it in quotes")
         return self._filled_in(value, path) if isinstance(value, str) else value
