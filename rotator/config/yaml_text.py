@@ -138,7 +138,7 @@ class YamlText:
             return None
         return key if isinstance(key, str) else None
 
-    def _constructed(self, node: yaml.ScalarNode) -> Any:
+    def _constructed(self, node: yaml.Node) -> Any:
         if len(node.value) > LONGEST_SCALAR and node.tag != _TEXT_TAG:
             raise ValueError("too long for anything but a text")
         return self._constructor.construct_object(node)

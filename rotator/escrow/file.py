@@ -307,7 +307,11 @@ def _read(path: Path) -> SealedEntry | None:
             raise ValueError("another entry's content")
     except FileNotFoundError:
         return None
-    except (ValueError, OverflowError, RecursionError) as error:  # pydantic's ValidationError is one; its text quotes the content
+    except (
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # pydantic's ValidationError is one; its text quotes the content
         raise EscrowCorrupt(
             f"the escrow entry {path} cannot be read: {type(error).__name__}",
             hint="it may be the only copy of a refresh token, so it stays: restore it from a backup, "

@@ -63,7 +63,8 @@ PIECES = (
     b"\x00", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x1b[31m",
     b"\r\n", b"\r\n\r\n", b"\n", b"\t", b" ", b'"', b"'", b"{", b"}", b"[", b"]", b":", b",", b"\\", b"\\u", b"\\ud800",
     b"${", b"&a ", b"*a", b"!!int ", b"!!bool ", b"!!timestamp ", b"<<: ", b"? ", b"- ", b"---\n", b"...", b"|\n", b"#",
-    b"null", b"1e999", b"-1", b"NaN", b"9" * 400, b"[" * 2000, b"{\"a\":" * 400, b"%", b"%%30", b"=", b"&", b";", b"A" * 5000,
+    b"null", b"1e999", b"-1", b"NaN", b"9" * 400, b"[" * 2000, b'{"a":' * 400, b"%", b"%%30", b"=", b"&", b";",
+    b"A" * 5000,
 )  # fmt: skip
 """Bytes to insert: ends, escapes, byte order marks, broken UTF-8, YAML's signs, terminal escapes."""
 

@@ -61,7 +61,7 @@ BODIES = {
     "an id_token of brackets": json.dumps(
         {"access_token": "a", "token_type": "Bearer", "id_token": f"a.{base64.b64encode(b'[' * 700_000).decode()}.c"}
     ).encode(),
-    "the refresh token again and again": json.dumps({"error": "x", "error_description": "refresh-token-" * 70_000}).encode(),
+    "the refresh token again and again": b'{"error":"x","error_description":"' + b"refresh-token-" * 70_000 + b'"}',
 }  # fmt: skip
 
 FIELDS = {
@@ -78,7 +78,15 @@ FIELDS = {
     "a charset far away": "a" + ";  charset" * (HEADER // 10),
     "semicolons": ";" * HEADER,
 }
-NAMES = ("Retry-After", "Date", "RateLimit", "X-RateLimit-Reset", "Content-Type", "WWW-Authenticate", "Content-Encoding")
+NAMES = (
+    "Retry-After",
+    "Date",
+    "RateLimit",
+    "X-RateLimit-Reset",
+    "Content-Type",
+    "WWW-Authenticate",
+    "Content-Encoding",
+)
 
 YAML = {
     "brackets": "[" * MEBIBYTE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 
 RESPONSES: list[dict[str, Any]] = [
     {"access_token": INSIDE_TOO, "refresh_token": INSIDE, "token_type": "Bearer", "expires_in": 3600, "scope": "a b"},
-    {"refresh_token": INSIDE, "access_token": INSIDE_TOO, "expires_at": "2026-01-01T01:00:00Z", "issued_at": 1767225600},
+    {
+        "refresh_token": INSIDE,
+        "access_token": INSIDE_TOO,
+        "expires_at": "2026-01-01T01:00:00Z",
+        "issued_at": 1767225600,
+    },
     {"refresh_token": INSIDE, "client_id": "c", "client_secret": PROCESS, "id_token": "a.b.c", "more": {"x": [1]}},
 ]
 SECRETS = (INSIDE, INSIDE_TOO, PROCESS)
@@ -61,8 +67,7 @@ def test_the_audit_trail_of_what_was_put_holds_no_secret(app: App) -> None:
     [credential] = app.credentials
     Operations(app).put(credential, json.dumps(RESPONSES[0]))
     [sink] = app.settings.audit
-    with open(sink.path, encoding="utf-8") as file:
-        lines = file.read().splitlines()
+    lines = Path(sink.path).read_text(encoding="utf-8").splitlines()
     assert lines
     for line in lines:
         assert json.loads(line)["event"] == "credential.seeded"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from tests.oauth.oauth_parts import request
 from tests.oauth.scripted_server import ScriptedServer, message
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
 DEADLINE_S = 1.0
@@ -81,5 +81,7 @@ def test_a_damaged_reply_is_answered_in_time(
     assert isinstance(answer, ANSWERS)
     assert script.served == before + 1 or not isinstance(answer, Unavailable)
     assert not (isinstance(answer, Unavailable) and "not sent" in answer.error)
-    assert_secret(answer, REFRESH if REFRESH.encode() in damaged else PROCESS, INSIDE_TOO if BODY in damaged else PROCESS)
+    assert_secret(
+        answer, REFRESH if REFRESH.encode() in damaged else PROCESS, INSIDE_TOO if BODY in damaged else PROCESS
+    )
     assert_secret(caplog.text, REFRESH, PROCESS)

@@ -118,7 +118,12 @@ def test_a_damaged_text_in_dynamodb(text: str) -> None:
 
 
 @fuzzed(60, cost=4)
-@given(st.one_of(mutated_json([{"record": TEXT}]), foreign_json([BODY]).map(lambda one: {"record": one.decode("utf-8", "replace")})))
+@given(
+    st.one_of(
+        mutated_json([{"record": TEXT}]),
+        foreign_json([BODY]).map(lambda one: {"record": one.decode("utf-8", "replace")}),
+    )
+)
 def test_a_damaged_entry_of_vault(data: Any) -> None:
     """An entry whose fields are others, or whose text is, is read as what it says, or is an error of the port."""
     text = data.get("record") if isinstance(data, dict) else None

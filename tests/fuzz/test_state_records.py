@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from rotator.errors import RotatorError, StoreCorrupt
 from rotator.model import Replay
@@ -33,10 +32,13 @@ from tests.core.situations import situation
 from tests.fuzz.effort import fuzzed
 from tests.fuzz.leaks import INSIDE, PROCESS, assert_secret
 from tests.fuzz.mutations import mutated_json
-from tests.rotation.world import provider
 
 if TYPE_CHECKING:
     from rotator.policy import Decision
+
+REPORTED = pytest.mark.xfail(
+    strict=True, reason="the codec of rotator.records ignores unknown names and takes any value"
+)
 
 IDENTITY = stored().identity
 ELDER = Claim("a" * 32, "r-elder", NOW - timedelta(hours=1), outcome="settled")
@@ -61,7 +63,10 @@ RECORDS = (
     ),
 )
 BODIES = [to_body(record) for record in RECORDS]
-PROVIDERS = [to_body(ProviderRecord("provider/p", at(900), "rate_limited", at(10))), to_body(ProviderRecord("provider/p"))]
+PROVIDERS = [
+    to_body(ProviderRecord("provider/p", at(900), "rate_limited", at(10))),
+    to_body(ProviderRecord("provider/p")),
+]
 
 # What rotator writes, told a second time and on purpose in other words than the code's: names, forms and bounds.
 _TIME = re.compile(r"(19|20|21)[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-9:.]+(Z|[+-][0-9:]+)")
@@ -124,6 +129,7 @@ def decisions(body: Any) -> list[Decision] | None:
 KINDS = [[isinstance(decision, Due) for decision in decisions(body) or []] for body in BODIES]
 
 
+@REPORTED
 @fuzzed(600)
 @given(mutated_json(BODIES))
 def test_a_damaged_record_is_no_licence(body: Any) -> None:
@@ -146,6 +152,7 @@ def test_a_damaged_record_is_no_licence(body: Any) -> None:
             assert not ended or not any(permits), (body, allowed)
 
 
+@REPORTED
 @fuzzed(300)
 @given(mutated_json(PROVIDERS))
 def test_a_damaged_record_of_a_provider_does_not_end_its_pause(body: Any) -> None:
@@ -159,6 +166,7 @@ def test_a_damaged_record_of_a_provider_does_not_end_its_pause(body: Any) -> Non
     assert (record.cooldown_until is None) == (body.get("cooldown_until") is None)
 
 
+@REPORTED
 @fuzzed(300)
 @given(mutated_json(BODIES))
 def test_instants_of_a_record_that_is_read_can_be_counted_with(body: Any) -> None:
@@ -199,13 +207,17 @@ NO_CLAIMS = {
     "no try": changed(tries=0),
     "a permission that is no yes or no": changed(permitted="on", tries=1),
     "tries in a text": changed(tries="1"),
-    "two claims on one token": {**BODIES[2], "presented": [*changed(tries=1, permitted=True)["presented"], *BODIES[2]["presented"]]},
+    "two claims on one token": {
+        **BODIES[2],
+        "presented": [*changed(tries=1, permitted=True)["presented"], *BODIES[2]["presented"]],
+    },
     "a claim before the calendar begins": changed(claimed_at="0001-01-01T00:00:00Z"),
     "a claim at the end of the calendar": changed(claimed_at="9999-12-31T23:59:59Z"),
     "a field of a claim that nobody knows": changed(outcom="settled"),
 }
 
 
+@REPORTED
 @pytest.mark.parametrize("body", NO_CLAIMS.values(), ids=NO_CLAIMS.keys())
 def test_a_body_that_rotator_cannot_have_written_is_refused(body: dict[str, Any]) -> None:
     """Unknown names, wrong types, impossible values and instants, and a token that is claimed twice stop the reader."""

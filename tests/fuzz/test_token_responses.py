@@ -1,4 +1,4 @@
-"""Replies of a token endpoint, damaged: an answer whatever they are, tokens that can be kept, and no secret in a word."""
+"""Replies of a token endpoint, damaged: an answer whatever they are, and tokens that can be kept; no secret told."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tests.oauth.oauth_parts import NOW, request
 if TYPE_CHECKING:
     from rotator.model import RefreshRequest
 
-REFRESH = "canary rt/é+%&=\"<Zx81qPw7>"
+REFRESH = 'canary rt/é+%&="<Zx81qPw7>'
 """The refresh token that is presented: with characters that every encoding changes."""
 
 ANSWERS = (Refreshed, RateLimited, Unavailable, InDoubt, Rejected, Misconfigured)
@@ -67,7 +67,8 @@ SUCCESSES: list[dict[str, Any]] = [
     {"access_token": INSIDE, "token_type": "Bearer", "expires_in": 1e3, "scope": ["a", "b"]},
 ]  # fmt: skip
 FAILURES: list[dict[str, Any]] = [
-    {"error": "invalid_grant", "error_description": f"the token {echo} is expired", "error_codes": [70008]} for echo in ECHOES
+    {"error": "invalid_grant", "error_description": f"the token {echo} is expired", "error_codes": [70008]}
+    for echo in ECHOES
 ] + [
     {"error": "invalid_client", "message": ECHOES[-1], "error_hint": ECHOES[0], "status": ECHOES[2]},
     {"error": {"code": ECHOES[0]}, "error_description": ECHOES[2]},
@@ -94,7 +95,7 @@ HEADERS = [
     ("Content-Encoding", "identity"), ("Content-Length", "200"), ("Cache-Control", "no-store"),
     ("WWW-Authenticate", f'Basic realm="{ECHOES[-1]}", error="{ECHOES[0]}"'),
 ]  # fmt: skip
-STATUSES = (200, 201, 204, 302, 303, 400, 401, 403, 404, 408, 409, 413, 421, 425, 429, 500, 501, 502, 503, 504, 599, 100)
+STATUSES = (100, 200, 201, 204, 302, 303, 400, 401, 403, 404, 408, 409, 413, 421, 425, 429, *range(500, 505), 599)
 
 
 @st.composite
@@ -120,7 +121,7 @@ def answer_to(status: int, fields: Any, body: bytes, of: RefreshRequest, *, comp
 def test_a_damaged_reply_has_an_answer_without_a_secret(
     status: int, fields: Any, body: bytes, of: RefreshRequest, complete: bool
 ) -> None:
-    """Every reply has one of the six answers, and none of their words hold what was sent, however the server writes it."""
+    """Every reply has one of the six answers, and no word holds what was sent, however the server writes it."""
     answer = answer_to(status, fields, body, of, complete=complete)
     assert isinstance(answer, ANSWERS)
     if isinstance(answer, Refreshed):
