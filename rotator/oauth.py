@@ -85,7 +85,8 @@ def build(request: RefreshRequest, assertion: Secret | None) -> HttpRequest | Mi
 def echoes_of(request: RefreshRequest, *others: Secret | None) -> tuple[Secret, ...]:
     """Return every secret of a request as a server might quote it: as it is, and percent-encoded.
 
-    In small hex digits, too: RFC 3986 section 2.1 takes them for equal, and .NET's encoder writes them.
+    In small hex digits, too: RFC 3986 section 2.1 takes them for equal, and .NET's encoder writes them. And as UTF-8
+    looks in a header, whose bytes are read as Latin-1.
     """
     secrets = (request.refresh_token, request.client_secret, request.private_key, request.id_token, *others)
     texts = {secret.reveal() for secret in secrets if secret}
@@ -93,7 +94,8 @@ def echoes_of(request: RefreshRequest, *others: Secret | None) -> tuple[Secret, 
     form = {quote_plus(text, errors="replace") for text in texts}
     percent = {quote(text, safe="", errors="replace") for text in texts}
     small = {_ENCODED.sub(lambda found: found[0].lower(), text) for text in form | percent}
-    return longest_first(*map(Secret, texts | form | percent | small))
+    in_headers = {text.encode(errors="replace").decode("latin-1") for text in texts}
+    return longest_first(*map(Secret, texts | form | percent | small | in_headers))
 
 
 def longest_first(*secrets: Secret) -> tuple[Secret, ...]:

@@ -36,7 +36,7 @@ from rotator.seal import AesSeal
 from rotator.token_sets import members_of
 from tests.core.parts import jwt, stored
 from tests.fuzz.effort import fuzzed
-from tests.fuzz.leaks import INSIDE, INSIDE_TOO, PROCESS, assert_secret
+from tests.fuzz.leaks import INSIDE, INSIDE_TOO, PROCESS, assert_secret, spellings
 from tests.fuzz.mutations import foreign_json, mutated_bytes
 from tests.oauth.oauth_parts import NOW, request
 
@@ -93,7 +93,7 @@ HEADERS = [
     ("X-RateLimit-Reset", "1795262700"), ("X-RateLimit-Remaining", "0"), ("RateLimit-Reset", "30"),
     ("RateLimit", '"default";r=0;t=30, "burst";r=1;t=5'), ("Content-Type", "application/json; charset=utf-8"),
     ("Content-Encoding", "identity"), ("Content-Length", "200"), ("Cache-Control", "no-store"),
-    ("WWW-Authenticate", f'Basic realm="{ECHOES[-1]}", error="{ECHOES[0]}"'),
+    ("WWW-Authenticate", f'Basic realm="{ECHOES[-1]}", error="{ECHOES[0]}"'.encode().decode("latin-1")),
 ]  # fmt: skip
 STATUSES = (100, 200, 201, 204, 302, 303, 400, 401, 403, 404, 408, 409, 413, 421, 425, 429, *range(500, 505), 599)
 
@@ -102,7 +102,9 @@ STATUSES = (100, 200, 201, 204, 302, 303, 400, 401, 403, 404, 408, 409, 413, 421
 def headers(draw: st.DrawFn) -> tuple[tuple[str, str], ...]:
     """Return some headers, their values damaged."""
     chosen = draw(st.lists(st.sampled_from(HEADERS), max_size=4))
-    changed = [(name, draw(mutated_bytes([value.encode()], most=2)).decode("latin-1")) for name, value in chosen]
+    changed = [
+        (name, draw(mutated_bytes([value.encode("latin-1")], most=2)).decode("latin-1")) for name, value in chosen
+    ]
     return tuple(draw(st.sampled_from([chosen, changed])))
 
 
@@ -126,23 +128,23 @@ def test_a_damaged_reply_has_an_answer_without_a_secret(
     assert isinstance(answer, ANSWERS)
     if isinstance(answer, Refreshed):
         assert_secret(answer, REFRESH, PROCESS, INSIDE, INSIDE_TOO)
-    elif whole(body):  # what was damaged itself is no secret any more, and no server quotes it so
+    elif whole(body, fields):  # what was damaged itself is no secret any more, and no server quotes it so
         assert_secret(answer, REFRESH, PROCESS)
     if isinstance(answer, InDoubt) and body:
         assert answer.body == Secret(body.decode("latin-1"))
 
 
-def whole(body: bytes) -> bool:
-    """Return whether the body quotes what was sent as servers do, undamaged, or not at all."""
+def whole(body: bytes, fields: Any) -> bool:
+    """Return whether a reply quotes what was sent as servers do, undamaged, or not at all."""
     try:
         values = json.loads(body)
     except (ValueError, RecursionError):
         return False
     texts = [value for value in values.values() if isinstance(value, str)] if isinstance(values, dict) else []
-    left = " ".join(texts)
+    left = " ".join([*texts, *(value.encode("latin-1").decode("utf-8", "replace") for _, value in fields)])
     for echo in sorted(ECHOES, key=len, reverse=True):
         left = left.replace(echo, "")
-    return "canary" not in left
+    return not any(spelling in left for secret in (REFRESH, PROCESS) for spelling in spellings(secret))
 
 
 @fuzzed(300, cost=2)
@@ -198,6 +200,12 @@ def test_a_request_that_is_quoted_is_masked_in_every_spelling(echo: str, of: Ref
     """A server that quotes the refresh token, the client secret or the header, percent-encoded in either case."""
     body = json.dumps({"error": "invalid_grant", "error_description": f"no such token: {echo}"}).encode()
     assert_secret(answer_to(400, (), body, of), REFRESH, PROCESS)
+
+
+def test_a_secret_that_a_header_quotes_is_masked() -> None:
+    """Bytes of UTF-8 in a header are read as Latin-1."""
+    quoted = REFRESH.encode().decode("latin-1")
+    assert_secret(answer_to(401, (("WWW-Authenticate", f'Bearer error="{quoted}"'),), b"{}", REQUESTS[0]), REFRESH)
 
 
 def test_an_authorization_header_that_is_quoted_is_masked() -> None:
