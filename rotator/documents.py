@@ -55,16 +55,14 @@ def parse_document(text: str | bytes | None) -> Document | Malformed:
 
 def document_of(fields: Mapping[str, Any]) -> Document | Malformed:
     """Return the document with these fields, as some parser read them, or why they could not be written back."""
-    return Malformed(f"it has more than {DEEPEST} levels") if _levels(fields) > DEEPEST else Document(fields)
-
-
-def _levels(value: Any) -> int:
-    """Return how deep lists and objects lie in each other; without recursion, for the depth is what is in question."""
-    levels, layer = 0, [value]
-    while layer := [one for one in layer if isinstance(one, dict | list)]:
-        levels += 1
-        layer = [inner for one in layer for inner in (one.values() if isinstance(one, dict) else one)]
-    return levels
+    # Layer by layer and without recursion, for the depth is what is in question.
+    layer: list[Any] = [fields]
+    for _ in range(DEEPEST + 1):
+        if any(isinstance(one, float) and not math.isfinite(one) for one in layer):
+            return Malformed("it holds a number that is not JSON")
+        inside = (one for one in layer if isinstance(one, dict | list))
+        layer = [inner for one in inside for inner in (one.values() if isinstance(one, dict) else one)]
+    return Malformed(f"it has more than {DEEPEST} levels") if layer else Document(fields)
 
 
 class _DuplicateNameError(ValueError):

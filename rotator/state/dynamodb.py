@@ -128,7 +128,7 @@ class DynamoDbStateStore:
             revision, body = int(item["revision"]["N"]), body_of(item["body"]["S"])
             if revision < 1:
                 raise ValueError("not a record")
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise StoreCorrupt(
                 f"{self._what(key)}: the item is not one that rotator wrote",
                 hint="it has a number `revision` and a string `body` that is a JSON object; restore it from a backup",

@@ -26,7 +26,7 @@ from rotator.testing.memory import VirtualClock
 from tests.core.parts import EPOCH_S, NOW, jwt, stored, token_set
 from tests.core.situations import situation
 from tests.fuzz.effort import fuzzed
-from tests.fuzz.leaks import INSIDE, INSIDE_TOO, PROCESS, assert_secret
+from tests.fuzz.leaks import INSIDE, INSIDE_TOO, PROCESS, assert_secret, spellings
 from tests.fuzz.mutations import RAW, foreign_json, mutated_json
 from tests.fuzz.vault_answers import vault_secrets
 from tests.rotation.world import provider
@@ -61,11 +61,14 @@ def assert_usable(stored_as: Versioned) -> None:
         assert_secret(content, *SECRETS)
         return
     tokens = stored_tokens(stored_as, DEFAULTED)
-    assert_secret(tokens, *SECRETS)
+    # A damaged document may hold a secret where a name or a scope belongs; only there it may be shown.
+    public = repr([content.fields.get(name) for name in ("scope", "client_id")])
+    secrets = [one for one in SECRETS if not any(spelling in public for spelling in spellings(one))]
+    assert_secret(tokens, *secrets)
     for now_s in (0.0, 3599.0):
         decision = decide(replace(situation(now_s), stored=stored_as))
         assert isinstance(decision, Decision)
-        assert_secret(decision, *SECRETS)
+        assert_secret(decision, *secrets)
     after = merged(content, token_set(), sent_at=NOW, provider=DEFAULTED)
     text = document_text(after)
     again = parse_document(text.encode())
@@ -197,6 +200,13 @@ def test_an_answer_of_vault_that_is_too_deep_is_an_error_of_the_port() -> None:
             assert isinstance(store.read("team/payroll").content, Malformed)
         except StoreUnavailable as error:
             assert_secret(error, *SECRETS)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_an_answer_of_vault_with_a_number_that_is_no_json_is_malformed(number: str) -> None:
+    """Hvac's parser reads it, and Vault would refuse to write it back when the tokens are spent."""
+    answer = f'{{"data": {{"data": {{"refresh_token": "r", "a": [{number}]}}, "metadata": {{"version": 3}}}}}}'
+    assert isinstance(vault_secrets(answer.encode()).read("team/payroll").content, Malformed)
 
 
 def nested(depth: int) -> Document | Malformed:
