@@ -205,6 +205,16 @@ def test_a_misplaced_secret_is_not_quoted(content: Any) -> None:
         assert_secret(error, INSIDE, PROCESS)
 
 
+@pytest.mark.parametrize("secret", [f"{INSIDE} {INSIDE}", "${CLIENT_SECRET}"], ids=["text", "variable"])
+def test_no_place_of_a_configuration_quotes_a_secret(secret: str) -> None:
+    """The same for each place of a whole configuration in turn."""
+    for place in filter(_takes_no_name, paths_of(WHOLE)):
+        try:
+            load_config(yaml.safe_dump(replaced(copy.deepcopy(WHOLE), place, secret)) + "\n", SECRET_ENV)
+        except ConfigError as error:
+            assert_secret(error, INSIDE, PROCESS)
+
+
 # --------------------------------------------------------------------------------------------------- the values
 
 
