@@ -205,7 +205,7 @@ def test_a_misplaced_secret_is_not_quoted(content: Any) -> None:
         assert_secret(error, INSIDE, PROCESS)
 
 
-@pytest.mark.parametrize("secret", [f"{INSIDE} {INSIDE}", "${CLIENT_SECRET}"], ids=["text", "variable"])
+@pytest.mark.parametrize("secret", [f'{INSIDE} "{INSIDE}', "${CLIENT_SECRET}"], ids=["text", "variable"])
 def test_no_place_of_a_configuration_quotes_a_secret(secret: str) -> None:
     """The same for each place of a whole configuration in turn."""
     for place in filter(_takes_no_name, paths_of(WHOLE)):
@@ -307,6 +307,11 @@ FOUND = {
         f"{name}: &{name} [{', '.join(['*' + before if before else 'x'] * 10)}]\n"
         for before, name in zip(["", *"abcdefghi"], "abcdefghij", strict=True)
     ),
+    "a text without its end": f'a: "{INSIDE}',
+    "a list without its end": f"a: [{INSIDE}",
+    "a colon too many": f"a: {INSIDE}: {INSIDE}: b",
+    "an alias of nothing": f"a: *{INSIDE}",
+    "an escape that is none": f'a: "{INSIDE}\\q{INSIDE}"',
     "more digits than Python reads": f"a: {'9' * 5000}",
 }
 
