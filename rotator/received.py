@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from rotator.documents import merged, stored_tokens
+from rotator.documents import instant, merged, seconds, stored_tokens
 from rotator.errors import (
     EscrowCorrupt,
     SealBroken,
@@ -22,6 +22,8 @@ from rotator.records import SealedEntry, digest_of
 from rotator.redact import Secret
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rotator.model import Credential
     from rotator.ports import Clock, Randomness, Seal, SecretStore
     from rotator.retrying import Retrier
@@ -106,9 +108,16 @@ def opened(entry: SealedEntry, seal: Seal) -> Waiting:
     """
     try:
         plain = json.loads(seal.open(entry.sealed, _context(entry.identity, entry.parent)))
-        sent_at = datetime.fromisoformat(plain["sent_at"])
+        if plain.keys() != {
+            _CONTENT[entry.kind],
+            "sent_at",
+        }:  # the kind is not sealed: tokens must not pass for a reply
+            raise ValueError("another kind of content")
+        sent_at = instant(_of(str, plain["sent_at"]))
+        if sent_at is None:
+            raise ValueError("no instant")
         tokens = _tokens(plain["tokens"]) if entry.kind == "tokens" else None
-    except (SealBroken, ValueError, KeyError, TypeError) as error:
+    except (SealBroken, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise EscrowCorrupt(
             f"the escrow entry of {entry.credential} from {entry.at.isoformat()} cannot be opened: "
             f"{type(error).__name__}",
@@ -117,17 +126,31 @@ def opened(entry: SealedEntry, seal: Seal) -> Waiting:
     return Waiting(entry, tokens, sent_at)
 
 
+_CONTENT = {"tokens": "tokens", "reply": "body"}
+
+
 def _tokens(plain: dict[str, Any]) -> TokenSet:
+    text, number = (str, NoneType), (int, float, NoneType)
+    refresh_token, id_token = _of(text, plain["refresh_token"]), _of(text, plain["id_token"])
     return TokenSet(
-        access_token=Secret(plain["access_token"]),
-        refresh_token=Secret(plain["refresh_token"]) if plain["refresh_token"] else None,
-        token_type=plain["token_type"],
-        scope=plain["scope"],
-        id_token=Secret(plain["id_token"]) if plain["id_token"] else None,
-        expires_in_s=plain["expires_in_s"],
-        refresh_expires_in_s=plain["refresh_expires_in_s"],
-        extra_problem=plain["extra_problem"],
+        access_token=Secret(_of(str, plain["access_token"])),
+        refresh_token=Secret(refresh_token) if refresh_token else None,
+        token_type=_of(str, plain["token_type"]),
+        scope=_of(text, plain["scope"]),
+        id_token=Secret(id_token) if id_token else None,
+        expires_in_s=_of(number, plain["expires_in_s"]),
+        refresh_expires_in_s=_of(number, plain["refresh_expires_in_s"]),
+        extra_problem=_of(text, plain["extra_problem"]),
     )
+
+
+def _of(kind: type | tuple[type, ...], value: Any) -> Any:
+    """Return a value of one of these types; a number is a sane lifetime."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError("another type")
+    if isinstance(value, int | float) and seconds(value) is None:
+        raise ValueError("no lifetime")
+    return value
 
 
 def _context(identity: str, parent: str) -> str:

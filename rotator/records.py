@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, TypeAdapter
+from pydantic import TypeAdapter
 
 from rotator.errors import LeaseHeld, StoreCorrupt
 from rotator.redact import as_bytes
+from rotator.stored_values import Digest, Instant, Tries, stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from rotator.redact import Secret
-
-Instant = Annotated[AwareDatetime, AfterValidator(lambda instant: instant.astimezone(UTC))]
-"""An aware UTC instant; what is read from a store is checked to be one."""
 
 ClaimOutcome = Literal["open", "settled", "rejected"]
 
@@ -52,6 +51,7 @@ def digest_of(token: Secret) -> str:
     return hmac.new(_DIGEST_KEY, as_bytes(token.reveal()), hashlib.sha256).hexdigest()[:32]
 
 
+@stored
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A refresh token that some holder claimed in order to send it.
@@ -66,12 +66,12 @@ class Claim:
         error: For a rejected one, the provider's error code.
     """
 
-    digest: str
+    digest: Digest
     rotation_id: str
     claimed_at: Instant
     holder: str = ""
     place: str = ""
-    tries: int = 1
+    tries: Tries = 1
     outcome: ClaimOutcome = "open"
     permitted: bool = False
     reported: bool = False
@@ -80,6 +80,7 @@ class Claim:
     earlier_place: str = ""
 
 
+@stored
 @dataclass(frozen=True, slots=True)
 class Lease:
     """Who is at work, and until when nobody else need look."""
@@ -89,6 +90,7 @@ class Lease:
     expires_at: Instant
 
 
+@stored
 @dataclass(frozen=True, slots=True)
 class Hold:
     """A pause after a failure of this credential, for the token with this digest.
@@ -108,6 +110,7 @@ class Hold:
     person: bool = False
 
 
+@stored
 @dataclass(frozen=True, slots=True)
 class Grant:
     """What is known of the refresh token's own life.
@@ -124,6 +127,7 @@ class Grant:
     warned_at: Instant | None = None
 
 
+@stored
 @dataclass(frozen=True, slots=True)
 class Done:
     """A finished rotation."""
@@ -135,6 +139,7 @@ class Done:
     expires_at: Instant | None = None
 
 
+@stored
 @dataclass(frozen=True, slots=True)
 class SealedEntry:
     """A token set that was received and is not yet confirmed in the store.
@@ -155,6 +160,7 @@ class SealedEntry:
     sealed: str
 
 
+@stored
 @dataclass(frozen=True, slots=True)
 class StateRecord:
     """Everything that outlives a run about one secret."""
@@ -185,6 +191,7 @@ class StateRecord:
         return self.history[-1] if self.history else None
 
 
+@stored
 @dataclass(frozen=True, slots=True)
 class ProviderRecord:
     """What every run knows about one provider and client.
@@ -363,10 +370,14 @@ def _decode(kind: type[_Record], identity: str, body: Mapping[str, Any]) -> _Rec
     try:
         if fields.pop("format", None) != FORMAT:
             raise ValueError("unknown format")
-        record: _Record = _adapter(kind).validate_python(fields)
+        # As JSON: only there does pydantic take texts for instants and yet no text for a number.
+        record: _Record = _adapter(kind).validate_json(json.dumps(fields), strict=True)
         if record.identity != identity:
             raise ValueError("another identity")
-    except (ValueError, OverflowError) as error:  # pydantic's ValidationError is a ValueError
+        claimed = [one.digest for one in getattr(record, "presented", ())]
+        if len(set(claimed)) != len(claimed):
+            raise ValueError("two claims on one token")
+    except (ValueError, OverflowError, RecursionError) as error:  # pydantic's ValidationError is a ValueError
         raise StoreCorrupt(
             f"the state record of {identity} cannot be read: {type(error).__name__}",
             hint="restore it from a backup that is not older than the last rotation; without it claims are forgotten",

@@ -40,7 +40,7 @@ def done(name: str) -> Callable[[StateRecord], StateRecord]:
 
 
 def claiming(rotation_id: str = "r1", holder: str = "me") -> Callable[[StateRecord], StateRecord]:
-    new = Claim("d", rotation_id, NOW, holder)
+    new = Claim("d" * 32, rotation_id, NOW, holder)
     return lambda record: claim(record, new, again=False, any_tries=False, lease=at(60))
 
 

@@ -267,7 +267,8 @@ maybe = st.none() | moments
 entries = st.builds(SealedEntry, texts, texts, st.sampled_from(["tokens", "reply"]), texts, texts, moments, texts)
 outcome = st.sampled_from(["open", "settled", "rejected"])
 flags, counts = st.booleans(), st.integers(0, 9)
-claims = st.builds(Claim, texts, texts, moments, texts, texts, counts, outcome, flags, flags, st.none() | texts, maybe)
+digests, tries = st.text("0123456789abcdef", min_size=32, max_size=32), st.integers(1, 9)
+claims = st.builds(Claim, digests, texts, moments, texts, texts, tries, outcome, flags, flags, st.none() | texts, maybe)
 leases, grants = st.builds(Lease, texts, counts, moments), st.builds(Grant, texts, moments, maybe, maybe)
 holds = st.builds(Hold, texts, moments, moments, texts, texts, texts, counts, flags)
 dones = st.builds(Done, texts, moments, texts, texts, maybe)
@@ -277,8 +278,9 @@ def some(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.lists(strategy, max_size=3).map(tuple)
 
 
+unalike = st.lists(claims, max_size=3, unique_by=lambda claim: claim.digest).map(tuple)
 records = st.builds(
-    StateRecord, texts, some(claims), st.none() | leases, counts, st.none() | holds, st.none() | grants, some(dones),
+    StateRecord, texts, unalike, st.none() | leases, counts, st.none() | holds, st.none() | grants, some(dones),
     some(entries),
 )  # fmt: skip
 
@@ -304,7 +306,7 @@ def test_an_idle_record_is_small_and_a_missing_one_is_empty() -> None:
     assert provider_record("p", None) == ProviderRecord("p")
 
 
-VALID = to_body(claimed())
+VALID = to_body(claimed(digest="d" * 32))
 FAR_AWAY = {**VALID["presented"][0], "claimed_at": "9999-12-31T23:59:59-12:00"}
 
 

@@ -145,7 +145,6 @@ def test_files_of_strange_names_are_left_alone(folder: Path) -> None:
 # ------------------------------------------------------------------------------------------ what was found, by name
 
 
-@pytest.mark.xfail(strict=True, reason="rotator.received.opened believes the kind that an entry names")
 def test_tokens_that_pass_for_a_reply_are_still_a_successor() -> None:
     """The kind of an entry is not sealed: one that says `reply` over a sealed token set is corrupt."""
     with pytest.raises(EscrowCorrupt):

@@ -30,8 +30,6 @@ from tests.rotation.world import provider
 if TYPE_CHECKING:
     from pathlib import Path
 
-REPORTED = pytest.mark.xfail(strict=True, reason="rotator.received.opened does not check types and instants")
-
 KEY = base64.b64encode(b"canary key of thirty-two bytes!!")
 SEAL = AesSeal(lambda: base64.b64decode(KEY))
 CONTEXT = f"escrow|identity|{DIGEST}"
@@ -53,7 +51,6 @@ def test_a_damaged_seal_opens_as_it_was_or_not_at_all(damaged: bytes, context: b
             assert_secret(error, INSIDE, KEY.decode())
 
 
-@REPORTED
 @fuzzed(200)
 @given(foreign_json([PLAIN]))
 def test_sealed_content_of_another_making_is_corrupt_or_usable(content: bytes) -> None:
@@ -168,7 +165,6 @@ STRANGE = {
 }
 
 
-@REPORTED
 @pytest.mark.parametrize("plain", STRANGE.values(), ids=STRANGE.keys())
 def test_sealed_content_with_other_types_is_corrupt(plain: dict[str, Any]) -> None:
     """What another version sealed is not taken for a token set because it opens."""

@@ -36,10 +36,6 @@ from tests.fuzz.mutations import mutated_json
 if TYPE_CHECKING:
     from rotator.policy import Decision
 
-REPORTED = pytest.mark.xfail(
-    strict=True, reason="the codec of rotator.records ignores unknown names and takes any value"
-)
-
 IDENTITY = stored().identity
 ELDER = Claim("a" * 32, "r-elder", NOW - timedelta(hours=1), outcome="settled")
 SPENT = Claim(DIGEST, "r-0", NOW, outcome="settled")
@@ -129,7 +125,6 @@ def decisions(body: Any) -> list[Decision] | None:
 KINDS = [[isinstance(decision, Due) for decision in decisions(body) or []] for body in BODIES]
 
 
-@REPORTED
 @fuzzed(600)
 @given(mutated_json(BODIES))
 def test_a_damaged_record_is_no_licence(body: Any) -> None:
@@ -152,7 +147,6 @@ def test_a_damaged_record_is_no_licence(body: Any) -> None:
             assert not ended or not any(permits), (body, allowed)
 
 
-@REPORTED
 @fuzzed(300)
 @given(mutated_json(PROVIDERS))
 def test_a_damaged_record_of_a_provider_does_not_end_its_pause(body: Any) -> None:
@@ -166,7 +160,6 @@ def test_a_damaged_record_of_a_provider_does_not_end_its_pause(body: Any) -> Non
     assert (record.cooldown_until is None) == (body.get("cooldown_until") is None)
 
 
-@REPORTED
 @fuzzed(300)
 @given(mutated_json(BODIES))
 def test_instants_of_a_record_that_is_read_can_be_counted_with(body: Any) -> None:
@@ -217,7 +210,6 @@ NO_CLAIMS = {
 }
 
 
-@REPORTED
 @pytest.mark.parametrize("body", NO_CLAIMS.values(), ids=NO_CLAIMS.keys())
 def test_a_body_that_rotator_cannot_have_written_is_refused(body: dict[str, Any]) -> None:
     """Unknown names, wrong types, impossible values and instants, and a token that is claimed twice stop the reader."""
