@@ -1,7 +1,8 @@
-"""The emulators of AWS that tests talk to over HTTP. Started once per test process."""
+"""The emulators of AWS that tests talk to over HTTP. As fixtures they are started once per test process."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import urllib.error
 import urllib.request
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 REGION = "us-east-1"
 READY_WITHIN_S = 60.0
+STATE_TABLE: Any = {
+    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+}
+"""The schema of the DynamoDB state store's table."""
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +56,42 @@ def moto_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def ministack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a ministack server: DynamoDB whose conditional writes let one writer win.
+    """The URL of a ministack server: DynamoDB whose conditional writes let one writer win."""
+    with ministack(tmp_path_factory.mktemp("ministack")) as url:
+        yield url
+
+
+def create_state_table(url: str, name: str) -> str:
+    """Create a table as the DynamoDB state store wants it, and return its name."""
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="not-a-secret",
+    )
+    client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **STATE_TABLE)
+    client.close()
+    return name
+
+
+@contextlib.contextmanager
+def moto(home: Path) -> Iterator[str]:
+    """A moto server in a process of its own, where its work does not hold up the tests' threads; gives its URL."""
+    port = _free_port()
+    environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "TMPDIR": str(home)}
+    command = [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)]
+    with _process(command, environment, home, f"http://{LOOPBACK}:{port}", "/moto-api/") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def ministack(home: Path) -> Iterator[str]:
+    """A ministack server that knows DynamoDB only; gives its URL.
 
     It runs in a process of its own with an environment of its own. IOT_MTLS_ENABLED=0 always: its MQTT listener binds
     to all interfaces whatever BIND_HOST says.
     """
-    home = tmp_path_factory.mktemp("ministack")
     port = _free_port()
     environment = {
         "PATH": os.environ.get("PATH", ""),
@@ -68,15 +104,19 @@ def ministack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "SERVICES": "dynamodb",
         "LOG_LEVEL": "WARNING",
     }
+    command = [sys.executable, "-m", "ministack"]
+    with _process(command, environment, home, f"http://{LOOPBACK}:{port}", "/_ministack/health") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _process(command: list[str], environment: dict[str, str], home: Path, url: str, health: str) -> Iterator[str]:
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ministack"], env=environment, stdout=log, stderr=log, cwd=home
-        )
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
     try:
-        url = f"http://{LOOPBACK}:{port}"
-        _wait_until_ready(process, url, home / "log")
+        _wait_until_ready(process, url + health, home / "log")
         exposed = _listening_beyond_loopback(process.pid)
-        assert not exposed, f"ministack listens on {exposed}"
+        assert not exposed, f"{command[2]} listens on {exposed}"
         yield url
     finally:
         process.terminate()
@@ -97,13 +137,13 @@ def _free_port() -> int:
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline:
-        assert process.poll() is None, f"ministack ended: {log.read_text()}"
+        assert process.poll() is None, f"the server ended: {log.read_text()}"
         try:
-            with urllib.request.urlopen(f"{url}/_ministack/health", timeout=5):
+            with urllib.request.urlopen(url, timeout=5):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
-    pytest.fail(f"ministack is not ready after {READY_WITHIN_S} s: {log.read_text()}")
+    raise AssertionError(f"{url} is not ready after {READY_WITHIN_S} s: {log.read_text()}")
 
 
 def _listening_beyond_loopback(pid: int) -> list[str]:

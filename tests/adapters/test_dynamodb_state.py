@@ -21,16 +21,12 @@ from rotator.errors import (
 )
 from rotator.state.dynamodb import MAX_ITEM_BYTES, REVISION_BYTES, DynamoDbStateStore
 from rotator.testing.contracts import StateStoreContract, StateStoreHarness
+from tests.servers import STATE_TABLE, create_state_table
 
 if TYPE_CHECKING:
     import boto3
 
     from tests.adapters.conftest import AwsStub
-
-ROTATORS_SCHEMA = {
-    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-}
 
 
 class TableHarness(StateStoreHarness):
@@ -41,7 +37,7 @@ class TableHarness(StateStoreHarness):
         self.denied = aws_session.client("dynamodb", endpoint_url=stub.url, session=session)
         self.unreachable = aws_session.client("dynamodb", endpoint_url=closed_url, session=session)
         stub.on("*", stub.error("AccessDeniedException"))
-        self.table = self.create_table(**ROTATORS_SCHEMA)
+        self.table = create_state_table(url, f"rotator-{uuid.uuid4()}")
         self.store = self.reopened()
 
     def create_table(self, **schema: Any) -> str:
@@ -118,7 +114,7 @@ def test_the_hint_for_a_missing_table_creates_the_right_one(
     assert options["--table-name"] == table
     assert options["--attribute-definitions"] == "AttributeName=id,AttributeType=S"
     assert options["--key-schema"] == "AttributeName=id,KeyType=HASH"
-    client.create_table(TableName=table, BillingMode=options["--billing-mode"], **ROTATORS_SCHEMA)
+    client.create_table(TableName=table, BillingMode=options["--billing-mode"], **STATE_TABLE)
     store.prove_writable()
     assert store.compare_and_swap("secret/a", {}, expected=0) == 1
 

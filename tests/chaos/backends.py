@@ -8,10 +8,9 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from rotator.testing.vault_double import VaultDouble
 from tests.chaos.proxy import Proxy
+from tests.servers import create_state_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,20 +55,7 @@ def local(folder: Path) -> Backend:
 def aws(moto_url: str, ministack_url: str, table: str, seed: int) -> Iterator[Backend]:
     """Secrets Manager on moto and DynamoDB on ministack, with an escrow that all replicas see."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto's server logs each request
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url=ministack_url,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="not-a-secret",
-    )
-    client.create_table(
-        TableName=table,
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    client.close()
+    create_state_table(ministack_url, table)
     with Proxy(moto_url, seed + 1, {}) as secrets, Proxy(ministack_url, seed + 2, {}) as state:
         region = "us-east-1"
         yield Backend(

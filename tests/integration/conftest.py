@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from rotator import aws_session
@@ -19,6 +18,7 @@ from rotator.testing.memory import VirtualClock
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, SandboxServer
 from rotator.testing.vault_double import VaultDouble
 from rotator.wiring import Surroundings, build
+from tests.servers import create_state_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,22 +111,7 @@ def counted(deployment: Deployment, client: Any) -> None:
 @pytest.fixture
 def table(ministack_url: str, new_name: Callable[[str], str]) -> str:
     """A state table."""
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url=ministack_url,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="not-a-secret",
-    )
-    name = new_name("rotator-state")
-    client.create_table(
-        TableName=name,
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    client.close()
-    return name
+    return create_state_table(ministack_url, new_name("rotator-state"))
 
 
 @pytest.fixture
