@@ -1,73 +1,43 @@
-"""Real rotator processes on one configuration, killed, paused and cut off for a while, then left in peace."""
+"""Real processes on one configuration: started, killed, paused and cut off as a plan says, and then left in peace."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import random
 import signal
+import sqlite3
 import subprocess
-import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-import yaml
-
-from rotator import policy
-from rotator.clocks import SystemClock, SystemIds, SystemRandom
-from rotator.config.load import load_config
-from rotator.documents import stored_tokens
 from rotator.errors import RotatorError
-from rotator.model import Malformed, RateLimit
-from rotator.observe import Observed
-from rotator.operations import Operations
-from rotator.rotation import AFTER_THE_ANSWER_S
-from rotator.testing.sandbox import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, SandboxServer, auth0_face, dailypay_face
-from rotator.wiring import App, Surroundings, build
-from tests.chaos.proxy import CHANCES, PROVIDER_CHANCES, Proxy
+from tests.chaos.deployment import LEASE_S, TOLD_S
+from tests.chaos.scenarios import plan, weight
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from rotator.testing.sandbox import FaceSettings
-    from tests.chaos.backends import Backend
+    from tests.chaos.deployment import Program
+    from tests.chaos.scenarios import Scenario, Step
 
-TIMEOUT_S = 2
-LEASE_S = TIMEOUT_S + AFTER_THE_ANSWER_S
-PACE = RateLimit(8, 1.0)
-TOLD_S = 6
-"""How long a refusal tells its client to wait."""
+TICK_S = 0.05
+ONCE_PAUSE_S = 1.0
+"""Between two passes of the loop of `once`, for a small fleet."""
 
-SECRET_ENV = "CHAOS_CLIENT_SECRET"
-
-PROVIDERS: dict[str, dict[str, Any]] = {
-    "strict": {"replay": "never", "on_doubt": "operator"},
-    "lasttry": {"replay": "never", "on_doubt": "wait_then_replay"},
-    "graceful": {"replay": "until_successor_used", "rate_limit": {"requests": PACE.requests, "per": f"{PACE.per_s}s"}},
-}
-"""One provider for each way of handling a doubt; the last one also has a budget."""
-
-
-def faces(lifetime_s: int) -> list[FaceSettings]:
-    """The tenants behind the providers."""
-    return [
-        auth0_face("strict", lifetime_s=lifetime_s),
-        auth0_face("lasttry", token_path="/lasttry/token", lifetime_s=lifetime_s),
-        dailypay_face("graceful", lifetime_s=lifetime_s, grace_window_s=86_400, rate_limit=PACE),
-    ]
+UNASKED = 0.1
+"""How often a person logs in anew for no reason that anybody knows of."""
 
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """One process of rotator. Times are wall-clock."""
+    """One process. Times are wall-clock."""
 
     process: subprocess.Popen[bytes]
     kind: Literal["run", "once"]
-    began_s: float
+    slot: int
     paused_s: float | None = None
     resume_s: float = 0.0
 
@@ -90,162 +60,101 @@ class Fleet:
     """The processes and what was done to them.
 
     Args:
-        daemons: How many `run` there are at any time.
-        logins: The newest login, by credential, whose tokens a person surely put.
+        blows: Kills and pauses, each once it is over.
+        exits: How processes that nobody stopped in order ended.
+        lost_before: Logins that were dead when a person logged in anew.
     """
 
-    folder: Path
-    backend: Backend
-    server: SandboxServer
-    proxy: Proxy
+    program: Program
+    scenario: Scenario
     seed: int
-    credentials: int
-    daemons: int = 2
     blows: list[Blow] = field(default_factory=list)
     replicas: list[Replica] = field(default_factory=list)
     exits: Counter[tuple[str, int]] = field(default_factory=Counter)
-    logins: dict[str, int] = field(default_factory=dict)
-    persons: int = 0
-    _random: random.Random = field(init=False)
+    struck: Counter[str] = field(default_factory=Counter)
+    lost_before: int = 0
+    defects: list[str] = field(default_factory=list)
+    _arguments: set[bytes] = field(default_factory=set)
+    _outages: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    _once_at_s: float = 0.0
     _files: int = 0
-
-    def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
-        self.folder.mkdir(exist_ok=True)
-        self.file.write_text(yaml.safe_dump(self._config(), sort_keys=False))
-        app = self.app()
-        for credential in app.credentials:
-            self._log_in(app, credential.name)
-
-    # ------------------------------------------------------------------------------------------ configuration
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "rotator.yaml"
-
-    @property
-    def audit_file(self) -> Path:
-        return self.folder / "audit.jsonl"
-
-    @property
-    def env(self) -> dict[str, str]:
-        return {**os.environ, SECRET_ENV: DEFAULT_CLIENT_SECRET, **self.backend.env}
-
-    def _config(self) -> dict[str, Any]:
-        names = list(PROVIDERS)
-        providers = {
-            name: {
-                "profile": "generic",
-                "token_endpoint": self.proxy.url + self.server.face(name).settings.token_path,
-                "timeout": f"{TIMEOUT_S}s",
-                **more,
-            }
-            for name, more in PROVIDERS.items()
-        }
-        credentials = [
-            {
-                "name": f"{names[number % len(names)]}-{number}",
-                "provider": names[number % len(names)],
-                "client_id": DEFAULT_CLIENT_ID,
-                "client_secret": {"env": SECRET_ENV},
-            }
-            for number in range(self.credentials)
-        ]
-        return {
-            "version": 1,
-            **self.backend.config,
-            "audit": [{"type": "jsonl", "path": str(self.audit_file)}],
-            "workers": 8,
-            "providers": providers,
-            "credentials": credentials,
-        }
-
-    def app(self) -> App:
-        """The parts, in this process."""
-        surroundings = Surroundings(self.env, SystemClock(), SystemIds(), SystemRandom())
-        return build(load_config(self.file, self.env), "once", surroundings)
 
     # -------------------------------------------------------------------------------------------------- chaos
 
-    def chaos(self, seconds: float, *, long_pauses: bool) -> None:
-        """Let everything go wrong for so long."""
-        self.proxy.chances = dict(PROVIDER_CHANCES)
-        self.server.face("graceful").fault("rate_limited", times=None, probability=0.04, seed=self.seed, wait_s=TOLD_S)
-        self.server.face("graceful").fault("unavailable", times=None, probability=0.03, seed=self.seed + 1, wait_s=1.0)
-        ends_s = time.time() + seconds
-        app = self.app()
-        while time.time() < ends_s:
-            self._keep_running()
-            for other in self.backend.proxies.values():
-                # A store that is down for a moment: nothing gets through.
-                other.chances = {"reset_before": 1.0} if self._random.random() < 0.05 else dict(CHANCES)
-            if self._random.random() < 0.15:
-                self._person(app)
-            self._strike(long_pauses=long_pauses, left_s=ends_s - time.time())
-            time.sleep(self._random.uniform(0.1, 0.6))
+    def chaos(self, seconds: float) -> None:
+        """Let everything go wrong that the scenario knows, for so long."""
+        deployment = self.program.deployment
+        steps = plan(self.scenario, self.seed, seconds, deployment.credentials, LEASE_S)
+        deployment.proxy.chances = self.scenario.provider
+        self._calm_stores()
+        if self.scenario.refusals:
+            face = deployment.server.face("graceful")
+            face.fault("rate_limited", times=None, probability=0.02, seed=self.seed, wait_s=TOLD_S)
+            face.fault("unavailable", times=None, probability=0.03, seed=self.seed + 1, wait_s=1.0)
+        began_s = time.time()
+        with ThreadPoolExecutor(1, thread_name_prefix="person") as person:
+            while (now_s := time.time() - began_s) < seconds:
+                self.keep_running()
+                while steps and steps[0].at_s <= now_s:
+                    step = steps.pop(0)
+                    if step.kind == "person":
+                        person.submit(self._person, step)
+                    elif step.kind == "outage":
+                        self._outage(step)
+                    else:
+                        self._strike(step)
+                self._end_outages(time.time())
+                time.sleep(TICK_S)
 
     def heal(self) -> None:
         """Take every fault back and wake who sleeps."""
-        self.server.face("graceful").clear_faults()
-        for proxy in (self.proxy, *self.backend.proxies.values()):
+        deployment = self.program.deployment
+        deployment.server.face("graceful").clear_faults()
+        self._end_outages(float("inf"))
+        for proxy in (deployment.proxy, *deployment.backend.proxies.values()):
             proxy.calm()
         for replica in self.replicas:
             self._resume(replica)
-        self._keep_running()
+        self.keep_running()
 
-    def _keep_running(self) -> None:
+    def keep_running(self) -> None:
+        """Start what is not running, and wake whose pause is over."""
         now_s = time.time()
         for replica in list(self.replicas):
+            self._look_at_arguments(replica)
             if not replica.alive:
                 self.exits[replica.kind, replica.process.returncode] += 1
                 self.replicas.remove(replica)
+                self._once_at_s = max(self._once_at_s, now_s + self._once_pause_s if replica.kind == "once" else 0.0)
             elif replica.paused_s and now_s >= replica.resume_s:
                 self._resume(replica)
-        running = sum(replica.kind == "run" for replica in self.replicas)
-        for _ in range(running, self.daemons):
-            self._start("run")
-        if not any(replica.kind == "once" for replica in self.replicas):
-            force = ["--force"] if self._random.random() < 0.3 else []
-            self._start("once", "--json", "--horizon", "3s", *force)
+        running = {replica.slot for replica in self.replicas}
+        for slot in set(range(self.scenario.daemons)) - running:
+            self._start("run", slot)
+        if self.scenario.once and self.scenario.daemons not in running and now_s >= self._once_at_s:
+            self._start("once", self.scenario.daemons)
 
-    def _person(self, app: App) -> None:
-        """Somebody logs in anew for a credential that asks for it, while everything goes on; stores may fail them."""
-        name = self._random.choice([credential.name for credential in app.credentials])
-        with contextlib.suppress(RotatorError):
-            [(_, observed)] = app.passes.look([app.credential(name)])
-            asks = isinstance(observed, Observed) and isinstance(
-                policy.decide(observed.situation), policy.InDoubt | policy.Latched
-            )
-            if asks or self._random.random() < 0.1:
-                self._log_in(app, name)
-                self.persons += 1
+    @property
+    def dead(self) -> set[int]:
+        """The process ids of those that were killed."""
+        return {blow.pid for blow in self.blows if blow.until_s is None}
 
-    def _log_in(self, app: App, name: str) -> None:
-        credential = app.credential(name)
-        face = self.server.face(credential.provider.name)
-        answer = face.login(DEFAULT_CLIENT_ID)
-        Operations(app).put(credential, json.dumps(answer))
-        self.logins[name] = face.family_of(answer["refresh_token"])
+    # -------------------------------------------------------------------------------------------------- blows
 
-    def _strike(self, *, long_pauses: bool, left_s: float) -> None:
-        awake = [one for one in self.replicas if one.alive and not one.paused_s and time.time() - one.began_s > 0.5]
-        if not awake:
+    def _strike(self, step: Step) -> None:
+        victim = next((one for one in self.replicas if one.slot == step.slot and one.alive), None)
+        if victim is None:
             return
-        victim = self._random.choice(awake)
-        drawn = self._random.random()
-        if drawn < 0.18:
+        if step.kind == "kill":
             now_s = time.time()
             victim.process.kill()
             self.blows.append(Blow(victim.process.pid, now_s, None))
-        elif drawn < 0.38:
-            self._pause(victim, self._random.uniform(0.2, TIMEOUT_S * 2.0))
-        elif drawn < 0.42 and long_pauses and left_s > LEASE_S:
-            self._pause(victim, LEASE_S + self._random.uniform(1.0, 8.0))
-
-    def _pause(self, replica: Replica, seconds: float) -> None:
-        replica.paused_s = time.time()
-        replica.resume_s = replica.paused_s + seconds
-        replica.process.send_signal(signal.SIGSTOP)
+            self.struck["sigkill"] += 1
+        elif victim.paused_s is None:
+            victim.paused_s = time.time()
+            victim.resume_s = victim.paused_s + step.for_s
+            victim.process.send_signal(signal.SIGSTOP)
+            self.struck["pause beyond the lease" if step.for_s > LEASE_S else "pause"] += 1
 
     def _resume(self, replica: Replica) -> None:
         if replica.paused_s:
@@ -253,19 +162,79 @@ class Fleet:
             replica.paused_s = None
             replica.process.send_signal(signal.SIGCONT)
 
-    def _start(self, *arguments: str) -> None:
+    def _outage(self, step: Step) -> None:
+        """Take the store of the documents away; every other time all that is remote, or all files, with it."""
+        backend = self.program.deployment.backend
+        ends_s = time.time() + step.for_s
+        everything = step.drawn < 0.5
+        proxies = list(backend.proxies.values())
+        for proxy in proxies if everything else proxies[:1]:
+            proxy.chances = {"reset_before": 1.0}
+        if proxies:
+            self._outages.append((ends_s, self._calm_stores))
+        for path in backend.files if everything else backend.files[:1]:
+            # Somebody else's long transaction, as a backup or an editor holds it.
+            with contextlib.suppress(sqlite3.OperationalError):  # not there yet, or held by one of ours just now
+                connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, isolation_level=None, timeout=0.5)
+                self._outages.append((ends_s, connection.close))
+                connection.execute("BEGIN IMMEDIATE")
+        self.struck["store outage"] += 1
+
+    def _end_outages(self, now_s: float) -> None:
+        over = [outage for outage in self._outages if outage[0] <= now_s]
+        self._outages = [outage for outage in self._outages if outage[0] > now_s]
+        for _, end in over:
+            end()
+
+    def _calm_stores(self) -> None:
+        for proxy in self.program.deployment.backend.proxies.values():
+            proxy.chances = self.scenario.stores
+
+    def _person(self, step: Step) -> None:
+        """Somebody logs in anew for a credential that asks for it, while everything goes on; stores may fail them."""
+        program = self.program
+        names = program.deployment.names
+        name = names[int(step.drawn * len(names))]
+        try:
+            asks = program.asks(name)
+            if asks or step.drawn * len(names) % 1 < UNASKED:
+                dead = not program.alive(name, program.stored(name)["refresh_token"])
+                program.log_in(name)
+                self.lost_before += dead
+                self.struck["login by a person"] += 1
+        except RotatorError:
+            self.struck["person was turned away"] += 1
+        except Exception as error:  # noqa: BLE001 - the naive program's stores fail in their own words
+            if program.name == "rotator":
+                self.defects.append(f"a person's work on {name} failed: {type(error).__name__}")
+            self.struck["person was turned away"] += 1
+
+    # ---------------------------------------------------------------------------------------------- processes
+
+    @property
+    def _once_pause_s(self) -> float:
+        return ONCE_PAUSE_S * weight(self.program.deployment.credentials)
+
+    def _start(self, kind: Literal["run", "once"], slot: int) -> None:
+        deployment = self.program.deployment
         self._files += 1
-        name = f"{self._files:03}-{arguments[0]}"
-        with (self.folder / f"{name}.out").open("wb") as out, (self.folder / f"{name}.err").open("wb") as err:
+        stem = deployment.folder / f"{self._files:04}-{kind}"
+        with stem.with_suffix(".out").open("wb") as out, stem.with_suffix(".err").open("wb") as err:
             process = subprocess.Popen(
-                [sys.executable, "-m", "rotator", "-c", str(self.file), *arguments],
-                env=self.env,
-                cwd=self.folder,
+                self.program.command(kind),
+                env=deployment.env,
+                cwd=deployment.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
             )
-        self.replicas.append(Replica(process, arguments[0], time.time()))  # type: ignore[arg-type]  # run or once
+        self.replicas.append(Replica(process, kind, slot))
+
+    def _look_at_arguments(self, replica: Replica) -> None:
+        """Keep what other users of the machine see of a process; it is searched for secrets with everything else."""
+        with contextlib.suppress(OSError):
+            home = Path(f"/proc/{replica.process.pid}")
+            self._arguments |= {(home / "cmdline").read_bytes(), (home / "comm").read_bytes()}
 
     def end(self) -> list[int]:
         """Stop the daemons in order, wait for the rest, and return how the daemons ended."""
@@ -273,63 +242,18 @@ class Fleet:
             self._resume(replica)
             if replica.kind == "run" and replica.alive:
                 replica.process.terminate()
-        return [self._ended(one) for one in self.replicas if one.kind == "run"]
-
-    def _ended(self, replica: Replica) -> int:
-        return replica.process.wait(timeout=LEASE_S)
+        codes = [one.process.wait(timeout=LEASE_S + 30.0) for one in self.replicas if one.kind == "run"]
+        for replica in self.replicas:
+            if replica.kind == "once":
+                code = replica.process.wait(timeout=LEASE_S + 30.0)
+                self.exits["once", code] += 1
+        (self.program.deployment.folder / "arguments").write_bytes(b"\n".join(sorted(self._arguments)))
+        return codes
 
     def kill_all(self) -> None:
         """Leave no process behind, whatever happened."""
+        self._end_outages(float("inf"))
         for replica in self.replicas:
             if replica.alive:
                 replica.process.kill()
             replica.process.wait()
-
-    # ------------------------------------------------------------------------------------------------ in peace
-
-    def look(self, app: App) -> dict[str, tuple[Observed, policy.Decision]]:
-        """What the next pass would do about each credential."""
-        seen = {}
-        for credential, observed in app.passes.look(app.credentials):
-            assert isinstance(observed, Observed), f"{credential.name}: {observed}"
-            seen[credential.name] = (observed, policy.decide(observed.situation))
-        return seen
-
-    def settled(self, app: App, within_s: float) -> dict[str, policy.Decision]:
-        """Run on until nothing is left to do at once, or the time is up; return what is still to be done then.
-
-        A pause after a failure and a doubt that waits for its moment, or for a person, are at rest.
-        """
-        ends_s = time.time() + within_s
-        while True:
-            self._keep_running()
-            restless = {
-                name: decision
-                for name, (_, decision) in self.look(app).items()
-                if isinstance(decision, policy.Due | policy.Recover | policy.Held | policy.Stale)
-                or (isinstance(decision, policy.CoolingDown) and decision.until < soon(app, ends_s))
-            }
-            if not restless or time.time() > ends_s:
-                return restless
-            time.sleep(0.3)
-
-    def expired_in_peace(self, app: App, seconds: float) -> set[str]:
-        """Watch credentials that are fresh now for so long; return those whose access token ends in the store."""
-        fresh = {name for name, (_, decision) in self.look(app).items() if isinstance(decision, policy.Fresh)}
-        expired = set()
-        ends_s = time.time() + seconds
-        while time.time() < ends_s:
-            self._keep_running()
-            for name, (observed, _) in self.look(app).items():
-                tokens = stored_tokens(observed.situation.stored, observed.situation.credential.provider)
-                assert not isinstance(tokens, Malformed)
-                if name in fresh and tokens.expires_at and tokens.expires_at < observed.at:
-                    expired.add(name)
-            time.sleep(0.5)
-        return expired
-
-
-def soon(app: App, ends_s: float) -> Any:
-    """The end of the time to settle in, as an instant."""
-    now = app.surroundings.clock.now()
-    return now + timedelta(seconds=ends_s - time.time() - 1.0)

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that loses requests and replies by seeded chance, and remembers what it did to each."""
+"""A TCP proxy on loopback that loses or slows requests and replies by seeded chance, and remembers what it did."""
 
 from __future__ import annotations
 
@@ -15,48 +15,54 @@ from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping
     from types import TracebackType
 
 Fate = Literal[
-    "pass", "delay", "cut_before", "reset_before", "cut_after", "reset_after", "truncate", "client_left", "no_answer"
+    "pass",
+    "delay",
+    "drip",
+    "cut_before",
+    "reset_before",
+    "gateway_before",
+    "cut_after",
+    "reset_after",
+    "truncate",
+    "gateway_after",
+    "client_left",
+    "no_answer",
 ]
 """What became of one request and its reply.
 
-`delay`: passed on late. `cut_…` closes the client's connection in order, `reset_…` with RST; `…_before`: the server
-never sees the request; `…_after`: the server answered and the client gets nothing. `truncate`: half of the reply's
-first piece is passed on. Not by chance: `client_left`: the client closed before the reply; `no_answer`: the server did.
+`delay`: passed on late. `drip`: the reply arrives whole, piece by piece. `cut_…` closes the client's connection in
+order, `reset_…` with RST, `gateway_…` answers with a gateway's 502; `…_before`: the server never sees the request;
+`…_after`: the server answered and the client does not get its reply. `truncate`: half of the reply's first piece is
+passed on. Not by chance: `client_left`: the client closed before the reply; `no_answer`: the server did.
 """
 
-BEFORE: tuple[Fate, ...] = ("cut_before", "reset_before")
-LOST: tuple[Fate, ...] = ("cut_after", "reset_after", "truncate", "client_left")
+BEFORE: tuple[Fate, ...] = ("cut_before", "reset_before", "gateway_before")
+CUT: tuple[Fate, ...] = ("cut_after", "reset_after", "truncate", "gateway_after")
+LOST: tuple[Fate, ...] = (*CUT, "client_left")
 """The server answered and the client has no reply."""
-
-CHANCES: dict[Fate, float] = {
-    "delay": 0.10,
-    "cut_before": 0.03,
-    "reset_before": 0.03,
-    "cut_after": 0.02,
-    "reset_after": 0.02,
-    "truncate": 0.01,
-}
-PROVIDER_CHANCES: dict[Fate, float] = {
-    "delay": 0.15,
-    "cut_before": 0.05,
-    "reset_before": 0.05,
-    "cut_after": 0.04,
-    "reset_after": 0.04,
-    "truncate": 0.04,
-}
-"""Stores are asked ten times as often."""
 
 LONGEST_DELAY_S = 0.5
 IDLE_S = 60.0
 DRAIN_S = 5.0
-KEPT_BYTES = 16_384
+PIECES = 6
+"""Into so many a reply that drips is cut."""
+
+KEPT_BYTES = 65_536
+"""Of a request: more than any state record has, so that a note is found wherever it stands."""
+
 SLICE = 65_536
 STATUS = slice(9, 12)
 """Where the status stands in `HTTP/1.1 200 OK`."""
+
+BAD_GATEWAY = (
+    b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 28\r\nConnection: close\r\n\r\n"
+    b"<html>502 Bad Gateway</html>"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +75,7 @@ class Exchange:
         answered_s: When the first byte of the reply came from the server; None if none came.
         status: Of the reply, `200` say.
         delivered_s: When the first piece of the reply was handed to the client's connection whole.
+        slow_s: How long a delay or a drip takes in all.
     """
 
     fate: Fate
@@ -77,6 +84,7 @@ class Exchange:
     answered_s: float | None = None
     status: bytes = b""
     delivered_s: float | None = None
+    slow_s: float = 0.0
 
     @property
     def lost_after_answer(self) -> bool:
@@ -91,16 +99,19 @@ class Proxy:
         chances: Of each fate; what is left is `pass`. An empty mapping lets everything through.
         unhurried: Requests that begin with one of these are never delayed.
         keep: Whether exchanges are remembered one by one, or only counted.
+        note: What to look for in requests: its first group goes to `noted`, with the time of the first reply that said
+            200 to it.
     """
 
     def __init__(
         self,
         target: str,
         seed: int,
-        chances: Mapping[Fate, float] = CHANCES,
+        chances: Mapping[Fate, float] | None = None,
         *,
         unhurried: tuple[bytes, ...] = (),
         keep: bool = False,
+        note: re.Pattern[bytes] | None = None,
     ) -> None:
         parts = urlsplit(target)
         assert parts.hostname
@@ -109,15 +120,16 @@ class Proxy:
         self._random = random.Random(seed)
         self._unhurried = unhurried
         self._keep = keep
+        self._note = note
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._listener.settimeout(0.1)
         self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
-        self.chances = dict(chances)
+        self.chances: Mapping[Fate, float] = dict(chances or {})
         self.counts: Counter[str] = Counter()
         self.exchanges: list[Exchange] = []
-        self.connections = 0
+        self.noted: dict[str, float] = {}
 
     @property
     def url(self) -> str:
@@ -145,7 +157,6 @@ class Proxy:
                 client, _ = self._listener.accept()
             except TimeoutError:
                 continue
-            self.connections += 1
             threading.Thread(target=self._serve, args=(client,), name="proxied", daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -169,7 +180,7 @@ class Proxy:
                 if exchange is None or exchange.answered_s is not None:
                     exchange = self._begun(data)
                     if exchange.fate in BEFORE:
-                        _end(client, reset=exchange.fate == "reset_before")
+                        _end(client, exchange.fate)
                         return
                 exchange.request += data[: KEPT_BYTES - len(exchange.request)]
                 server.sendall(data)
@@ -187,15 +198,18 @@ class Proxy:
                 self._now(exchange, "no_answer")
             return False
         if first:
-            exchange.answered_s, exchange.status = time.time(), data[STATUS]
-        if exchange.fate in {"cut_after", "reset_after"}:
-            _end(client, reset=exchange.fate == "reset_after")
+            self._answered(exchange, data)
+        if exchange.fate in {"cut_after", "reset_after", "gateway_after"}:
+            _end(client, exchange.fate)
             return False
         if exchange.fate == "truncate":
             client.sendall(data[: len(data) // 2])
             return False
         try:
-            client.sendall(data)
+            if exchange.fate == "drip" and first:
+                _drip(client, data, exchange.slow_s)
+            else:
+                client.sendall(data)
         except OSError:
             self._now(exchange, "client_left")
             return False
@@ -211,8 +225,15 @@ class Proxy:
         with contextlib.suppress(OSError):
             data = server.recv(SLICE)
             if data:
-                exchange.answered_s, exchange.status = time.time(), data[STATUS]
+                self._answered(exchange, data)
         self._now(exchange, "client_left")
+
+    def _answered(self, exchange: Exchange, data: bytes) -> None:
+        exchange.answered_s, exchange.status = time.time(), data[STATUS]
+        if self._note and exchange.status == b"200":
+            with self._lock:
+                for found in self._note.findall(bytes(exchange.request)):
+                    self.noted.setdefault(found.decode(), exchange.answered_s)
 
     def _begun(self, head: bytes) -> Exchange:
         with self._lock:
@@ -226,7 +247,7 @@ class Proxy:
             if fate == "delay" and head.startswith(self._unhurried or (b"\0",)):
                 fate = "pass"
             self.counts[fate] += 1
-            exchange = Exchange(fate, time.time())
+            exchange = Exchange(fate, time.time(), slow_s=delay_s)
             if self._keep:
                 self.exchanges.append(exchange)
         if fate == "delay":
@@ -248,7 +269,17 @@ def _received(end: socket.socket) -> bytes:
         return b""
 
 
-def _end(client: socket.socket, *, reset: bool) -> None:
-    if reset:
+def _end(client: socket.socket, fate: Fate) -> None:
+    if fate.startswith("gateway"):
+        client.sendall(BAD_GATEWAY)
+    if fate.startswith("reset"):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
+
+
+def _drip(client: socket.socket, data: bytes, seconds: float) -> None:
+    size = -(-len(data) // PIECES)
+    for start in range(0, len(data), size):
+        if start:
+            time.sleep(seconds / PIECES)
+        client.sendall(data[start : start + size])

@@ -1,95 +1,77 @@
-"""Whole fleets of real processes, killed, paused and cut off at random: no token is lost but for a cause from outside.
+"""Whole fleets of real processes, killed, paused and cut off at random: no login is lost but for a cause from outside.
 
-ROTATOR_CHAOS_SECONDS makes the chaos longer (then with pauses beyond the lease), ROTATOR_CHAOS_SEED changes it.
+The short version, for continuous integration; `python -m tests.chaos` runs the long one. ROTATOR_CHAOS_SECONDS makes
+this one longer, ROTATOR_CHAOS_SEED changes it.
 """
 
 from __future__ import annotations
 
-import contextlib
+import json
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from rotator import aws_session
-from rotator.testing.sandbox import DEFAULT_CLIENT_SECRET, SandboxServer
-from tests.chaos import backends
-from tests.chaos.fleet import LEASE_S, Fleet, faces
-from tests.chaos.leaks import leaks
-from tests.chaos.proxy import Proxy
-from tests.chaos.verdict import Judge, issued
+from tests.chaos.__main__ import main
+from tests.chaos.rounds import Size, naive_round, rotator_round
+from tests.chaos.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.chaos.backends import Backend
+    from tests.chaos import backends
 
-CHAOS_S = float(os.environ.get("ROTATOR_CHAOS_SECONDS", "12"))
+SECONDS = float(os.environ.get("ROTATOR_CHAOS_SECONDS", "10"))
 SEED = int(os.environ.get("ROTATOR_CHAOS_SEED", "1"))
-LONG = CHAOS_S >= 60
-LIFETIME_S = 24 if LONG else 12
-CREDENTIALS = 21
-SETTLE_S = 130.0 if LONG else LEASE_S + 3.0
-"""In the short run nobody waits for the minute after a failure: a pause that ends later is at rest."""
+SHORT = Size(credentials=21, chaos_s=SECONDS, lifetime_s=16, settle_s=8.0, peace_s=9.0)
+"""Nobody waits for the leases of the dead or for the minute after a failure: they end later and are at rest."""
+
+PAIR = Size(credentials=60, chaos_s=12.0, lifetime_s=10, settle_s=4.0, peace_s=0.0)
+
+pytestmark = [
+    pytest.mark.xdist_group("chaos"),  # one fleet at a time: two would starve each other of processor time
+    pytest.mark.timeout(SECONDS + 240),
+]
 
 
-pytestmark = pytest.mark.xdist_group("chaos")  # one fleet at a time: two would starve each other of processor time
+@pytest.mark.parametrize("kind", ["local", "aws", "vault"])
+def test_a_fleet_survives_chaos(tmp_path: Path, kind: backends.Kind) -> None:
+    """Three daemons and a loop of `once` lose no login and spend no token twice, whatever is killed, stopped or cut."""
+    result = rotator_round(kind, SCENARIOS["mixed"], SEED, SHORT, tmp_path / "fleet")
+    print(f"\n{kind}, seed {SEED}, {SECONDS:g} s of chaos\n{result.verdict}")  # noqa: T201 - when it fails, or with -s
+    assert result.verdict.violations == []
+    assert result.verdict.rotations > SHORT.credentials
+    assert result.faults["sigkill"]
+    assert result.faults["pause"]
 
 
-def prove(folder: Path, backend: Backend) -> None:
-    """Run a fleet through chaos, let it settle, and judge."""
-    with SandboxServer(faces(LIFETIME_S)) as server:
-        proxy = Proxy(server.url, SEED, {}, unhurried=(b"POST /oauth2/token",), keep=True)
-        with proxy:
-            fleet = Fleet(folder, backend, server, proxy, SEED, CREDENTIALS)
-            try:
-                fleet.chaos(CHAOS_S, long_pauses=LONG)
-                fleet.heal()
-                app = fleet.app()
-                restless = fleet.settled(app, SETTLE_S)
-                expired = fleet.expired_in_peace(app, 2.0 * LIFETIME_S if LONG else 3.0)
-                codes = fleet.end()
-            finally:
-                fleet.kill_all()
-            verdict = Judge(fleet, app).verdict()
-        print(f"\nseed {SEED}, {CHAOS_S} s of chaos\n{verdict}")  # noqa: T201 - shown with -s, and when it fails
-        assert server.failures == ()
-    assert verdict.broken == []
-    assert restless == {}
-    assert expired == set()
-    assert codes == [0] * fleet.daemons
-    secrets = [DEFAULT_CLIENT_SECRET, *(text for name, text in backend.env.items() if name != "AWS_DEFAULT_REGION")]
-    assert leaks(folder, issued(fleet), [text for text in secrets if len(text) > 8]) == []
-    tracebacks = [path.name for path in folder.glob("*.err") if b"Traceback" in path.read_bytes()]
-    assert tracebacks == []
-    assert sum(verdict.numbers["rotations"].values()) > CREDENTIALS
+def test_the_provider_sees_what_a_naive_refresher_loses(tmp_path: Path) -> None:
+    """The harness can lose logins: two replicas of the naive refresher spend tokens twice, with no fault injected."""
+    losses = naive_round("local", SCENARIOS["two-replicas"], SEED, PAIR, tmp_path / "naive")
+    assert losses.lost > 0
+    assert losses.reuse_detections > 0
+    assert losses.families_revoked > 0
 
 
-@pytest.mark.timeout(CHAOS_S + SETTLE_S + 180)
-def test_a_fleet_on_local_files_survives_chaos(tmp_path: Path) -> None:
-    """Daemons and passes that share local files lose no login and spend no token twice, whatever is killed."""
-    folder = tmp_path / "fleet"
-    prove(folder, backends.local(folder))
+def test_the_judge_sees_a_rotator_that_claims_nothing(tmp_path: Path) -> None:
+    """The judge can fail rotator: without claims two replicas spend tokens twice, and the verdict says so."""
+    result = rotator_round(
+        "local", SCENARIOS["two-replicas"], SEED, PAIR, tmp_path / "planted", module="tests.chaos.planted"
+    )
+    assert result.verdict.reuse_unexplained > 0
+    assert result.verdict.families_revoked > 0
+    assert any("reuse was detected" in text for text in result.verdict.violations)
 
 
-@pytest.mark.timeout(CHAOS_S + SETTLE_S + 240)
-@pytest.mark.parametrize("where", ["aws", "vault"])
-def test_a_fleet_on_remote_stores_survives_chaos(
-    tmp_path: Path,
-    where: str,
-    request: pytest.FixtureRequest,
-    new_name: Callable[[str], str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Replicas that share only remote stores, with connections that break, keep the same promises."""
-    monkeypatch.setattr(aws_session, "_SHARED", [])
-    with contextlib.ExitStack() as stack:
-        if where == "aws":
-            urls = (request.getfixturevalue("moto_url"), request.getfixturevalue("ministack_url"))
-            backend = stack.enter_context(backends.aws(*urls, new_name("chaos"), SEED))
-        else:
-            backend = stack.enter_context(backends.vault(SEED))
-        for name, text in backend.env.items():
-            monkeypatch.setenv(name, text)
-        prove(tmp_path / "fleet", backend)
+def test_the_driver_writes_its_verdict(tmp_path: Path) -> None:
+    """`python -m tests.chaos` cuts a run into rounds with a seed each, and its JSON has both columns."""
+    file = tmp_path / "verdict.json"
+    size = {"credentials": 6, "lifetime": 10, "settle": 4, "peace": 0, "seconds": 4, "round": 2, "seed": 7}
+    options = [text for name, value in size.items() for text in (f"--{name}", str(value))]
+    code = main(["--scenario", "two-replicas", *options, "--json", str(file), "--keep", str(tmp_path / "kept")])
+    verdict = json.loads(file.read_text())
+    assert code == 0
+    assert verdict["violations"] == []
+    assert verdict["seeds"] == [7, 8]
+    assert verdict["logins"] == verdict["naive"]["logins"] == 12
+    assert verdict["rotations"] > 0

@@ -1,51 +1,43 @@
-"""What a fleet under chaos did to its tokens: each loss and each second presentation needs a cause from outside."""
+"""What a fleet of rotator did to its logins: each loss and each second presentation needs a cause from outside."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rotator import policy
-from rotator.model import Document
 from rotator.rotation import GOOD_FOR_S
-from tests.chaos.fleet import LEASE_S, PROVIDERS, TIMEOUT_S, TOLD_S
+from rotator.testing.sandbox import DEFAULT_CLIENT_SECRET
+from tests.chaos.deployment import LEASE_S, PROVIDERS, TOLD_S
+from tests.chaos.facts import KEPT_WITHIN_S, Facts, issued, refresh_tokens
+from tests.chaos.leaks import leaks
 
 if TYPE_CHECKING:
+    from rotator.observe import Observed
     from rotator.testing.sandbox import Face
-    from rotator.wiring import App
-    from tests.chaos.fleet import Blow, Fleet
-    from tests.chaos.proxy import Exchange
+    from tests.chaos.deployment import Rotator
+    from tests.chaos.facts import Presented
+    from tests.chaos.fleet import Fleet
 
-KEPT_WITHIN_S = 1.5
-"""How long after a reply arrived its tokens may take to become durable on a busy machine: a kill within that time may
-have hit between the answer and the escrow, where nothing can be done."""
+ENDS: dict[str, set[str]] = {
+    "strict": {"waits for a person", "a person logged in"},
+    "lasttry": {
+        "waits for its last try",
+        "reported dead after its last try",
+        "waits for a person after its last try",
+        "a person logged in",
+        "pauses",
+    },
+    "graceful": {"presented again and kept", "waits for a person after its last try", "a person logged in", "pauses"},
+}
+"""How a lost reply may end, by the provider's `replay` and `on_doubt`. `pauses`: the next try waits for its time."""
 
-TOKEN = re.compile(rb"sandbox_rt_[0-9a-f]+")
+IN_PEACE = {"held by a dead process"}
+"""And in a run that does not wait for the leases of the dead to end."""
 
-
-@dataclass(slots=True)
-class Presented:
-    """One presentation of a refresh token that the provider answered with new tokens.
-
-    Args:
-        blow: What hit its process meanwhile or soon after.
-        cause: Why its reply may never have become durable; empty when nothing from outside explains it.
-    """
-
-    exchange: Exchange
-    pid: int | None
-    blow: Blow | None
-    cause: str
-
-    @property
-    def told(self) -> str:
-        """The cause; with a blow, when it came after the answer."""
-        late_s = self.blow.from_s - self.exchange.answered_s if self.blow and self.exchange.answered_s else None
-        return self.cause if late_s is None or self.cause == "reply cut" else f"{self.cause} {late_s:+.2f} s"
+EXITS = {0, 1, 75, -9}
+"""How `once` may end; -9 is the driver's SIGKILL."""
 
 
 @dataclass(slots=True)
@@ -53,178 +45,229 @@ class Verdict:
     """What was counted.
 
     Args:
-        broken: Promises that were broken, in words; none, or rotator has a defect.
-        losses: Logins lost for a cause from outside, by cause.
-        again: Second presentations of a token, by the cause of the first one's doubt.
+        violations: Promises that were broken, in words; none, or rotator has a defect.
+        lost: Logins that are dead at the end, or were when a person logged in anew.
+        lost_unexplained: Those of them that nothing from outside explains.
+        ended: How lost replies ended, by cause.
     """
 
-    broken: list[str] = field(default_factory=list)
-    losses: Counter[str] = field(default_factory=Counter)
-    again: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    logins: int = 0
+    lost: int = 0
+    lost_unexplained: int = 0
+    reuse_detections: int = 0
+    reuse_unexplained: int = 0
+    families_revoked: int = 0
+    rotations: int = 0
+    over_the_limit: int = 0
+    secrets_found: int = 0
+    ended: dict[str, Counter[str]] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        lines = [f"{name:18} {value}" for name, value in self.numbers.items()]
-        lines += [f"{'lost, explained':18} {dict(self.losses)}", f"{'presented again':18} {dict(self.again)}"]
-        return "\n".join([*lines, *(f"BROKEN {one}" for one in self.broken)])
+        lines = [f"{name:20} {value}" for name, value in self.numbers.items()]
+        lines += [f"{f'lost: {cause}':20} {dict(ends)}" for cause, ends in self.ended.items()]
+        return "\n".join([*lines, *(f"VIOLATION {one}" for one in self.violations)])
 
 
 class Judge:
-    """Reads what the servers, the proxies, the audit trail and the driver noted."""
+    """Compares what the provider holds, what is stored, and what was noted.
 
-    def __init__(self, fleet: Fleet, app: App) -> None:
+    Args:
+        patient: Whether the fleet was given the time to take over what dead processes held.
+    """
+
+    def __init__(self, fleet: Fleet, program: Rotator, *, patient: bool) -> None:
         self.fleet = fleet
-        self.app = app
-        self.events = _events(fleet)
-        self.started: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
-        for event in self.events:
-            if event["event"] == "rotation.started":
-                at_s = datetime.fromisoformat(event["ts"]).timestamp()
-                self.started[event["refresh_token_digest"]].append((at_s, event["actor"]["pid"]))
-        self.presented: defaultdict[str, list[Presented]] = defaultdict(list)
-        for exchange in fleet.proxy.exchanges:
-            found = TOKEN.search(bytes(exchange.request))
-            if found and exchange.status == b"200":
-                token = found[0].decode()
-                pid = self._presenter(token, exchange)
-                blow = self._blow(exchange, pid)
-                self.presented[token].append(Presented(exchange, pid, blow, _cause(exchange, blow)))
+        self.program = program
+        self.patient = patient
+        self.facts = Facts(fleet, program)
+        self.faces = {name: program.deployment.server.face(name) for name in PROVIDERS}
+        self.seen = program.look()
+        self.stored = {name: str(program.stored(name)["refresh_token"]) for name in program.deployment.names}
+        self.waiting = {entry.parent for entry in program.app.escrow.all_waiting() if entry.kind == "tokens"}
 
     def verdict(self) -> Verdict:
         """Judge."""
-        verdict = Verdict()
-        for name in PROVIDERS:
-            self._presentations(verdict, name, self.fleet.server.face(name))
-        reuses = {name: self.fleet.server.face(name).report.reuse_detections for name in PROVIDERS}
-        # An operator is asked first, or the provider allows it: no reuse. One last try: one reuse for each lost reply.
-        last_tries = sum(times for name, times in verdict.again.items() if name.startswith("lasttry"))
-        if reuses["strict"] or reuses["graceful"] or reuses["lasttry"] > last_tries:
-            verdict.broken.append(f"reuse was detected: {reuses}")
+        verdict = Verdict(logins=len(self.stored), lost=self.fleet.lost_before)
+        last_tries = self._presentations(verdict)
+        self._reuse(verdict, last_tries)
         self._stored(verdict)
+        self._ends(verdict)
         self._paced(verdict)
-        self._told_once(verdict)
-        self._numbers(verdict, reuses)
+        self._processes(verdict)
+        self._numbers(verdict)
         return verdict
-
-    # ---------------------------------------------------------------------------------------------- causes
-
-    def _presenter(self, token: str, exchange: Exchange) -> int | None:
-        started = self.started[self.app.seal.audit_digest(token)]
-        before = [one for one in started if one[0] <= exchange.began_s + 0.01]
-        return max(before)[1] if before else None
-
-    def _blow(self, exchange: Exchange, pid: int | None) -> Blow | None:
-        arrived_s = (exchange.delivered_s or exchange.answered_s or exchange.began_s) + KEPT_WITHIN_S
-        blows = [one for one in self.fleet.blows if one.pid == pid and exchange.began_s - TIMEOUT_S <= one.from_s]
-        hit = [one for one in blows if one.from_s <= arrived_s]
-        kills = [one for one in hit if one.until_s is None]
-        return (kills or hit or [None])[0]
 
     # ---------------------------------------------------------------------------------------------- judging
 
-    def _presentations(self, verdict: Verdict, name: str, face: Face) -> None:
-        processed = face.report.processed
-        for token in _refresh_tokens(face):
-            times = processed.get(face.label(token), 0)
-            if times < 2:
-                continue
-            who = f"{name} {face.label(token)}"
-            cause = self.presented[token][0].cause if self.presented[token] else ""
-            verdict.again[f"{name}: {cause}"] += 1
-            if name == "strict":
-                verdict.broken.append(f"{who} was presented {times} times without an operator's word")
-            elif times > policy.MOST_TRIES:
-                verdict.broken.append(f"{who} was presented {times} times")
-            elif not cause:
-                verdict.broken.append(f"{who} was presented twice and no reply was lost")
+    def _presentations(self, verdict: Verdict) -> int:
+        """Find second presentations without a cause; return how many were a last try."""
+        last_tries = 0
+        for name, face in self.faces.items():
+            processed = face.report.processed
+            for token in refresh_tokens(face):
+                times = processed.get(face.label(token), 0)
+                if times < 2:
+                    continue
+                who = f"{name} {face.label(token)} was presented {times} times"
+                explained = bool(self.facts.presented[token]) and bool(self.facts.presented[token][0].cause)
+                last_tries += name == "lasttry" and explained
+                if name == "strict":
+                    verdict.violations.append(f"{who} without an operator's word")
+                elif times > policy.MOST_TRIES:
+                    verdict.violations.append(who)
+                elif not explained:
+                    verdict.violations.append(f"{who} and no reply was lost")
+        return last_tries
+
+    def _reuse(self, verdict: Verdict, last_tries: int) -> None:
+        """No reuse where an operator is asked or the provider allows it. A last try is one, known beforehand."""
+        reuses = {name: face.report.reuse_detections for name, face in self.faces.items()}
+        verdict.reuse_detections = sum(reuses.values())
+        verdict.families_revoked = sum(face.report.families_revoked for face in self.faces.values())
+        verdict.reuse_unexplained = reuses["strict"] + reuses["graceful"] + max(0, reuses["lasttry"] - last_tries)
+        if verdict.reuse_unexplained:
+            verdict.violations.append(f"reuse was detected: {reuses}, {last_tries} of them last tries")
 
     def _stored(self, verdict: Verdict) -> None:
         """Compare what is stored with what the provider holds to be live."""
-        for name, (observed, decision) in self.fleet.look(self.app).items():
-            situation = observed.situation
-            face = self.fleet.server.face(situation.credential.provider.name)
-            content = situation.stored.content
-            assert isinstance(content, Document)
-            token = str(content.fields["refresh_token"])
-            if face.family_of(token) < self.fleet.logins[name]:
-                verdict.broken.append(f"{name}: login {self.fleet.logins[name]}, which a person put, was overwritten")
-            known = face._book._refresh_tokens[token]
-            if known.first_used_at is None and not known.family.revoked:
+        for name, token in self.stored.items():
+            face = self.program.deployment.face(name)
+            if face.family_of(token) < self.program.logins[name]:
+                verdict.violations.append(f"{name}: a login that a person put was overwritten")
+            decision = self.seen[name][1]
+            if self.program.alive(name, token) or self._in_escrow(name):
                 continue
-            causes = [one.cause for one in self.presented[token]]
-            if causes and all(causes):
-                told = ", ".join(one.told for one in self.presented[token])
-                verdict.losses[f"{face.settings.name}: {told}"] += 1
-            else:
-                shown = [(one.exchange.fate, one.pid, one.cause) for one in self.presented[token]]
-                verdict.broken.append(
-                    f"{name}: the stored token {face.label(token)} is dead; {shown}; {type(decision).__name__}: "
+            verdict.lost += 1
+            shown = self.facts.presented[token]
+            if not shown or not all(one.cause for one in shown):
+                verdict.lost_unexplained += 1
+                told = [(one.exchange.fate, one.pid, one.cause) for one in shown]
+                verdict.violations.append(
+                    f"{name}: the stored token {face.label(token)} is dead; {told}; {type(decision).__name__}: "
                     f"{decision.reason}"
                 )
+
+    def _in_escrow(self, name: str) -> bool:
+        observed = self.seen[name][0]
+        return any(one.tokens is not None for one in observed.situation.waiting)
+
+    def _ends(self, verdict: Verdict) -> None:
+        """Check that each lost reply ended as the profile says."""
+        owners = {
+            (name.partition("-")[0], self.program.deployment.face(name).family_of(token)): name
+            for name, token in self.stored.items()
+        }
+        for provider, face in self.faces.items():
+            for token in refresh_tokens(face):
+                lost = [one for one in self.facts.presented.get(token, ()) if one.cause]
+                name = owners.get((provider, face.family_of(token)))
+                end = self._end(face, token, name, lost) if lost else ""
+                if not end:
+                    continue
+                verdict.ended.setdefault(lost[0].cause, Counter())[f"{provider}: {end}"] += 1
+                if end not in ENDS[provider] and (self.patient or end not in IN_PEACE):
+                    verdict.violations.append(f"{provider} {face.label(token)}: a lost reply ended: {end}")
+
+    def _end(self, face: Face, token: str, name: str | None, lost: list[Presented]) -> str:
+        """Return how a lost reply ended; nothing if it was not lost after all."""
+        known = face._book._refresh_tokens[token]
+        kept = [one.first_used_at is not None or one.text in self.stored.values() for one in known.successors]
+        again = face.report.processed.get(face.label(token), 0) > 1
+        if any(kept):
+            return "presented again and kept" if again and not (kept[0] and len(lost) == 1) else ""
+        if name is None:
+            return "a person logged in"
+        if self.stored[name] != token:
+            return "lost without a trace"
+        return self._at_rest(name, self.seen[name], again=again)
+
+    def _at_rest(self, name: str, seen: tuple[Observed, policy.Decision], *, again: bool) -> str:
+        match seen[1]:
+            case policy.Recover():
+                return ""
+            case policy.InDoubt(until=None):
+                return "waits for a person" + (" after its last try" if again else "")
+            case policy.InDoubt():
+                return "waits for its last try"
+            case policy.Latched():
+                return "reported dead" + (" after its last try" if again else "")
+            case policy.CoolingDown():
+                return "pauses"
+            case policy.Held(holder=holder):
+                if self._in_escrow(name):
+                    return ""
+                return "held by a dead process" if pid_of(holder) in self.fleet.dead else "held"
+            case other:
+                return type(other).__name__
 
     def _paced(self, verdict: Verdict) -> None:
         """Find requests that came although their sender could know better: promise 5.
 
         A refusal is known to all once it is noted; a request that was decided on before may still be on its way.
         """
-        paced = [one for one in self.fleet.proxy.exchanges if one.request.startswith(b"POST /oauth2/")]
-        told = [one for one in paced if one.status == b"429" and one.fate in {"pass", "delay"}]
+        paced = [one for one in self.program.deployment.proxy.exchanges if one.request.startswith(b"POST /oauth2/")]
+        told = [one for one in paced if one.status == b"429" and one.fate in {"pass", "delay", "drip"}]
         early = []
         for refusal in told:
             assert refusal.answered_s
             known_s = refusal.answered_s + GOOD_FOR_S + KEPT_WITHIN_S
             early += [one for one in paced if known_s < one.began_s < refusal.answered_s + TOLD_S]
-        verdict.numbers["told to wait"] = len(told)
-        verdict.numbers["early all the same"] = len(early)
+        verdict.numbers["told to wait"] = f"{len(told)}, early all the same {len(early)}"
+        # Whoever is killed, or cannot reach the state, cannot tell the others.
+        if not self.program.deployment.backend.proxies and len(early) > len(self.fleet.blows):
+            verdict.violations.append(f"{len(early)} requests came before the time that all had been told")
+        verdict.over_the_limit = sum(face.report.rejected_over_rate for face in self.faces.values())
         pauses = sum(blow.until_s is not None for blow in self.fleet.blows)
-        over = self.fleet.server.face("graceful").report.rejected_over_rate
-        if not self.fleet.backend.proxies and len(early) > len(self.fleet.blows):
-            verdict.broken.append(f"{len(early)} requests came before the time that all had been told")
-        if over > pauses:  # a process that is stopped between its slot and its request sends late
-            verdict.broken.append(f"{over} requests were over the limit")
+        if verdict.over_the_limit > pauses:  # a process that is stopped between its slot and its request sends late
+            verdict.violations.append(f"{verdict.over_the_limit} requests were over the limit")
 
-    def _told_once(self, verdict: Verdict) -> None:
-        """Check the trail: promises 6 and 8."""
-        deaths = Counter(
-            event["refresh_token_digest"]
-            for event in self.events
-            if event["event"] == "credential.reauthorization_required"
-        )
-        verdict.numbers["deaths told again"] = sum(times - 1 for times in deaths.values())
-        for token, presented in self.presented.items():
+    def _processes(self, verdict: Verdict) -> None:
+        """Look at what the processes left: exits, tracebacks, secrets; and at the trail: promises 7 and 8."""
+        for presented in self.facts.presented.values():
             if any(one.pid is None for one in presented):
-                label = self.app.seal.audit_digest(token)
-                verdict.broken.append(f"{label} was sent without a durable rotation.started")
+                verdict.violations.append("a refresh token was sent without a durable rotation.started")
+        folder = self.program.deployment.folder
+        verdict.violations += [
+            f"{path.name} has a traceback" for path in folder.glob("*.err") if b"Traceback" in path.read_bytes()
+        ]
+        strange = {
+            (kind, code): times
+            for (kind, code), times in self.fleet.exits.items()
+            if kind == "once" and code not in EXITS
+        }
+        strange |= {key: times for key, times in self.fleet.exits.items() if key[0] == "run" and key[1] != -9}
+        if strange:
+            verdict.violations.append(f"processes ended by themselves: {strange}")
+        env = self.program.deployment.backend.env
+        texts = [text for name, text in env.items() if name != "AWS_DEFAULT_REGION" and len(text) > 8]
+        found = leaks(folder, issued(self.program.deployment), [DEFAULT_CLIENT_SECRET, *texts])
+        verdict.secrets_found = len(found)
+        verdict.violations += [f"a secret in {one}" for one in found]
+        verdict.violations += [*self.fleet.defects, *self.program.deployment.server.failures]
 
-    def _numbers(self, verdict: Verdict, reuses: dict[str, int]) -> None:
-        fleet = self.fleet
-        reports = {name: fleet.server.face(name).report for name in PROVIDERS}
-        kills = sum(blow.until_s is None for blow in fleet.blows)
-        pauses = [blow.until_s - blow.from_s for blow in fleet.blows if blow.until_s is not None]
+    def _numbers(self, verdict: Verdict) -> None:
+        reports = {name: face.report for name, face in self.faces.items()}
+        verdict.rotations = sum(report.rotations for report in reports.values())
+        pauses = [blow.until_s - blow.from_s for blow in self.fleet.blows if blow.until_s is not None]
+        deployment = self.program.deployment
         verdict.numbers |= {
             "rotations": {name: report.rotations for name, report in reports.items()},
-            "reuse detections": reuses,
-            "over the limit": {name: report.rejected_over_rate for name, report in reports.items()},
-            "sent too early": {name: report.sent_too_early for name, report in reports.items()},
-            "kills": kills,
-            "pauses": f"{len(pauses)}, the longest {max(pauses, default=0.0):.1f} s",
-            "provider cuts": dict(fleet.proxy.counts),
-            "store cuts": {name: dict(proxy.counts) for name, proxy in fleet.backend.proxies.items()},
-            "left in escrow": dict(Counter(entry.kind for entry in self.app.escrow.all_waiting())),
-            "logins by persons": fleet.persons,
-            "exits": dict(fleet.exits),
-            "events": dict(Counter(_kind(event) for event in self.events)),
+            "reuse detections": {name: report.reuse_detections for name, report in reports.items()},
+            "over the limit": verdict.over_the_limit,
+            "struck": dict(self.fleet.struck),
+            "longest pause": f"{max(pauses, default=0.0):.1f} s; the lease is {LEASE_S:.0f} s",
+            "provider": dict(deployment.proxy.counts),
+            "stores": {name: dict(proxy.counts) for name, proxy in deployment.backend.proxies.items()},
+            "exits": dict(self.fleet.exits),
+            "events": dict(Counter(_kind(event) for event in self.facts.events)),
         }
 
 
-def _cause(exchange: Exchange, blow: Blow | None) -> str:
-    if exchange.lost_after_answer and exchange.fate != "client_left":
-        return "reply cut"
-    if blow and blow.until_s is None:
-        return "killed"
-    if blow and blow.until_s is not None:
-        return "paused beyond the lease" if blow.until_s - blow.from_s > LEASE_S - TIMEOUT_S else "paused"
-    return "left early" if exchange.fate == "client_left" else ""
+def pid_of(holder: str) -> int:
+    """Return the process id in the name under which a process takes leases: `host/pid/instance`."""
+    return int(holder.split("/")[-2])
 
 
 def _kind(event: dict[str, Any]) -> str:
@@ -232,24 +275,3 @@ def _kind(event: dict[str, Any]) -> str:
     return (
         f"{event['event']} {reason}" if event["event"] in {"rotation.deferred", "rotation.failed"} else event["event"]
     )
-
-
-def _events(fleet: Fleet) -> list[dict[str, Any]]:
-    """Return the audit trail; a line that a killed process left half done is the only one that may be broken."""
-    events = []
-    for line in fleet.audit_file.read_text().splitlines() if fleet.audit_file.exists() else ():
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            continue
-    return events
-
-
-def _refresh_tokens(face: Face) -> list[str]:
-    return list(face._book._refresh_tokens)
-
-
-def issued(fleet: Fleet) -> list[str]:
-    """Return every token that the sandbox issued."""
-    books = [face._book for face in fleet.server.faces.values()]
-    return [text for book in books for text in (*book._refresh_tokens, *book._access_tokens)]
