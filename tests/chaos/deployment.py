@@ -42,6 +42,9 @@ TOLD_S = 10
 
 GRACE_S = 86_400.0
 SECRET_ENV = "CHAOS_CLIENT_SECRET"
+READERS_FIELD = "owned_by"
+"""A field that rotator does not know and has to keep."""
+
 
 PROVIDERS: dict[str, dict[str, Any]] = {
     "strict": {"replay": "never", "on_doubt": "operator"},
@@ -160,6 +163,7 @@ class Program:
         """
         face = self.deployment.face(name)
         answer: dict[str, Any] = dict(face.login(DEFAULT_CLIENT_ID))
+        answer[READERS_FIELD] = name
         answer["expires_in"] = max(2, int(answer["expires_in"] * life))
         self.put(name, answer)
         self.logins[name] = face.family_of(answer["refresh_token"])

@@ -143,8 +143,8 @@ class Fleet:
 
     def _strike(self, step: Step) -> None:
         victim = next((one for one in self.replicas if one.slot == step.slot and one.alive), None)
-        if victim is None:
-            return
+        if victim is None or (victim.paused_s and victim.resume_s - victim.paused_s > LEASE_S):
+            return  # who sleeps beyond the lease is to wake up again
         if step.kind == "kill":
             now_s = time.time()
             victim.process.kill()

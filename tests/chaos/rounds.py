@@ -184,8 +184,10 @@ def _settled(fleet: Fleet, program: Rotator, size: Size) -> dict[str, str]:
                 continue
             restless[name] = f"{type(decision).__name__}: {decision.reason}"
             match decision:
-                case policy.Due() | policy.Recover() | policy.Stale():
+                case policy.Due() | policy.Stale():
                     continue
+                case policy.Recover() if size.patient:
+                    continue  # otherwise the tokens are safe in escrow until the next pass
                 case policy.CoolingDown(until=until) if until.timestamp() < ends_s - 2.0:
                     continue
                 case policy.Held(holder=holder) if size.patient or pid_of(holder) not in fleet.dead:

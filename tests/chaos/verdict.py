@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from rotator import policy
 from rotator.rotation import GOOD_FOR_S
 from rotator.testing.sandbox import DEFAULT_CLIENT_SECRET
-from tests.chaos.deployment import LEASE_S, PROVIDERS, TOLD_S
+from tests.chaos.deployment import LEASE_S, PROVIDERS, READERS_FIELD, TOLD_S
 from tests.chaos.facts import KEPT_WITHIN_S, Facts, issued, refresh_tokens
 from tests.chaos.leaks import leaks
 
 if TYPE_CHECKING:
-    from rotator.observe import Observed
     from rotator.testing.sandbox import Face
     from tests.chaos.deployment import Rotator
     from tests.chaos.facts import Presented
@@ -28,8 +27,15 @@ ENDS: dict[str, set[str]] = {
         "waits for a person after its last try",
         "a person logged in",
         "pauses",
+        "is tried once more just now",
     },
-    "graceful": {"presented again and kept", "waits for a person after its last try", "a person logged in", "pauses"},
+    "graceful": {
+        "presented again and kept",
+        "waits for a person after its last try",
+        "a person logged in",
+        "pauses",
+        "is tried once more just now",
+    },
 }
 """How a lost reply may end, by the provider's `replay` and `on_doubt`. `pauses`: the next try waits for its time."""
 
@@ -84,8 +90,8 @@ class Judge:
         self.facts = Facts(fleet, program)
         self.faces = {name: program.deployment.server.face(name) for name in PROVIDERS}
         self.seen = program.look()
-        self.stored = {name: str(program.stored(name)["refresh_token"]) for name in program.deployment.names}
-        self.waiting = {entry.parent for entry in program.app.escrow.all_waiting() if entry.kind == "tokens"}
+        self.documents = {name: program.stored(name) for name in program.deployment.names}
+        self.stored = {name: str(document["refresh_token"]) for name, document in self.documents.items()}
 
     def verdict(self) -> Verdict:
         """Judge."""
@@ -136,6 +142,8 @@ class Judge:
             face = self.program.deployment.face(name)
             if face.family_of(token) < self.program.logins[name]:
                 verdict.violations.append(f"{name}: a login that a person put was overwritten")
+            if self.documents[name].get(READERS_FIELD) != name:
+                verdict.violations.append(f"{name}: a field that rotator does not know was lost")
             decision = self.seen[name][1]
             if self.program.alive(name, token) or self._in_escrow(name):
                 continue
@@ -181,24 +189,27 @@ class Judge:
             return "a person logged in"
         if self.stored[name] != token:
             return "lost without a trace"
-        return self._at_rest(name, self.seen[name], again=again)
+        return self._at_rest(name, self.seen[name][1])
 
-    def _at_rest(self, name: str, seen: tuple[Observed, policy.Decision], *, again: bool) -> str:
-        match seen[1]:
+    def _at_rest(self, name: str, decision: policy.Decision) -> str:
+        match decision:
             case policy.Recover():
                 return ""
-            case policy.InDoubt(until=None):
-                return "waits for a person" + (" after its last try" if again else "")
+            case policy.InDoubt(until=None, claim=claim):
+                # The record's count, not the provider's: a last try may have been cut before it arrived.
+                return "waits for a person" + (" after its last try" if claim.tries == policy.MOST_TRIES else "")
             case policy.InDoubt():
                 return "waits for its last try"
-            case policy.Latched():
-                return "reported dead" + (" after its last try" if again else "")
+            case policy.Due(again=True):
+                return "is tried once more just now"
+            case policy.Latched(claim=claim):
+                return "reported dead" + (" after its last try" if claim.tries == policy.MOST_TRIES else "")
             case policy.CoolingDown():
                 return "pauses"
             case policy.Held(holder=holder):
                 if self._in_escrow(name):
                     return ""
-                return "held by a dead process" if pid_of(holder) in self.fleet.dead else "held"
+                return "held by a dead process" if pid_of(holder) in self.fleet.dead else "is tried once more just now"
             case other:
                 return type(other).__name__
 
@@ -228,6 +239,15 @@ class Judge:
         for presented in self.facts.presented.values():
             if any(one.pid is None for one in presented):
                 verdict.violations.append("a refresh token was sent without a durable rotation.started")
+        deaths = Counter(
+            event["refresh_token_digest"]
+            for event in self.facts.events
+            if event["event"] == "credential.reauthorization_required"
+        )
+        again = sum(times - 1 for times in deaths.values())
+        verdict.numbers["deaths told"] = f"{len(deaths)}, again {again}"
+        if again > len(self.fleet.blows) + self.fleet.struck["store outage"]:  # told, and hit before that was noted
+            verdict.violations.append(f"{again} deaths of a grant were told more than once")
         folder = self.program.deployment.folder
         verdict.violations += [
             f"{path.name} has a traceback" for path in folder.glob("*.err") if b"Traceback" in path.read_bytes()
