@@ -41,6 +41,9 @@ PERSON_S = 300.0
 """When to look again at what a person has to mend: a read costs the provider nothing, and what was mended (a right, an
 operator's word, another credential's login) is seen nowhere else."""
 
+LEAST_PAUSE_S = 5.0
+"""Between two looks at what was put off, however little time its access token has left."""
+
 LONGEST_SLEEP_S = 37.0
 """The bell rings at least so often, so that a suspended machine or a clock that jumped is noticed. A prime: it does
 not fall into step with other minutely work."""
@@ -214,12 +217,23 @@ class Daemon:
             case outcomes.Fresh(until=until):
                 at = refresh_at = until
             case outcomes.Deferred(retry_at=retry_at):
-                at = retry_at or self._in(self.app.surroundings.pause_s)
+                at = self._while_it_lasts(watched, retry_at or self._in(self.app.surroundings.pause_s))
             case outcomes.Failed(retry_at=retry_at):
                 at = retry_at or self._in(PERSON_S)
             case _:
                 assert_never(outcome)
         self._plan(watched, at, refresh_at)
+
+    def _while_it_lasts(self, watched: Watched, at: datetime) -> datetime:
+        """Return `at`, or half of the time that the access token has left, if that is sooner.
+
+        A store that was away for some seconds just when a refresh fell due must not cost the token: the usual pause is
+        as long as the least margin. Looking costs reads only; whether anything may be sent is decided then.
+        """
+        now = self.app.surroundings.clock.now()
+        if watched.deadline is None or watched.deadline <= now:
+            return at
+        return min(at, now + max(timedelta(seconds=LEAST_PAUSE_S), (watched.deadline - now) / 2))
 
     # ------------------------------------------------------------------------------------- what is watched
 
