@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -51,7 +52,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run and return the exit code."""
-    options = parser().parse_args(arguments)
+    line = parser()
+    options = line.parse_args(arguments)
+    if min(options.seconds, options.round, options.credentials, options.lifetime) <= 0:
+        line.error("--seconds, --round, --credentials and --lifetime must be greater than 0")
+    if options.keep and options.keep.exists() and any(options.keep.iterdir()):
+        line.error(f"--keep {options.keep}: the folder is not empty; name another one")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     rounds = max(1, math.ceil(options.seconds / options.round))
     size = Size(
@@ -61,11 +67,14 @@ def main(arguments: list[str] | None = None) -> int:
         settle_s=options.settle,
         peace_s=options.lifetime if options.peace is None else options.peace,
     )
+    # Whoever ends this process must not leave a fleet behind: the rounds stop theirs on the way out.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began_s = time.monotonic()
     home = options.keep or Path(tempfile.mkdtemp(prefix="chaos-"))
     try:
         result = run(options, range(options.seed, options.seed + rounds), size, home)
     finally:
+        signal.signal(signal.SIGTERM, before)
         if not options.keep:
             shutil.rmtree(home, ignore_errors=True)
     result["wall_s"] = round(time.monotonic() - began_s)
@@ -140,6 +149,7 @@ def of_naive(losses: list[Losses]) -> dict[str, Any]:
         "logins_lost": sum(one.lost for one in losses),
         "reuse_detections": sum(one.reuse_detections for one in losses),
         "families_revoked": sum(one.families_revoked for one in losses),
+        "replies_lost_after_processing": sum(one.replies_lost for one in losses),
     }
 
 

@@ -23,7 +23,7 @@ from tests.chaos import backends
 from tests.chaos.deployment import LEASE_S, TIMEOUT_S, Deployment, Naive, Rotator, faces
 from tests.chaos.facts import OVER, read_events, seconds
 from tests.chaos.fleet import Fleet
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import CUT, Proxy
 from tests.chaos.verdict import Judge, pid_of
 
 if TYPE_CHECKING:
@@ -76,13 +76,19 @@ class Round:
 
 @dataclass(slots=True)
 class Losses:
-    """What came of a round of the naive refresher, counted by the same provider."""
+    """What came of a round of the naive refresher, counted by the same provider.
+
+    Args:
+        replies_lost: Token responses that the proxy kept from it: at a provider that allows no replay nobody could have
+            saved those logins.
+    """
 
     logins: int = 0
     lost: int = 0
     reuse_detections: int = 0
     families_revoked: int = 0
     rotations: int = 0
+    replies_lost: int = 0
     struck: Counter[str] = field(default_factory=Counter)
 
 
@@ -129,6 +135,7 @@ def naive_round(kind: backends.Kind, scenario: Scenario, seed: int, size: Size, 
             reuse_detections=sum(report.reuse_detections for report in reports),
             families_revoked=sum(report.families_revoked for report in reports),
             rotations=sum(report.rotations for report in reports),
+            replies_lost=sum(one.status == b"200" and one.fate in CUT for one in deployment.proxy.exchanges),
             struck=_faults(fleet),
         )
 
