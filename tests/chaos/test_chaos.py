@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SECONDS = float(os.environ.get("ROTATOR_CHAOS_SECONDS", "10"))
 SEED = int(os.environ.get("ROTATOR_CHAOS_SEED", "1"))
-SHORT = Size(credentials=21, chaos_s=SECONDS, lifetime_s=16, settle_s=25.0, peace_s=9.0)
+SHORT = Size(credentials=21, chaos_s=SECONDS, lifetime_s=20, settle_s=25.0, peace_s=11.0)
 """Nobody waits for the leases of the dead or for the minute after a failure: they end later and are at rest."""
 
 PAIR = Size(credentials=60, chaos_s=12.0, lifetime_s=10, settle_s=4.0, peace_s=0.0)
