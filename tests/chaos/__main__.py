@@ -66,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         lifetime_s=options.lifetime,
         settle_s=options.settle,
         peace_s=options.lifetime if options.peace is None else options.peace,
+        patient=options.settle > LEASE_S,
     )
     # Whoever ends this process must not leave a fleet behind: the rounds stop theirs on the way out.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
