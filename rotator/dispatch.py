@@ -39,6 +39,8 @@ BUDGET_TRIES = 3
 
 FIRST_LEAD_S = 0.5
 LONGEST_LEAD_S = 10.0
+SHORTER = 0.8
+"""By which each request that left shortens the lead: some ten of them undo the longest one."""
 
 AWAY_S = 15.0
 """After a store did not answer, nobody asks it again for so long: the looks of its credentials would hold the threads
@@ -57,6 +59,7 @@ class Job:
         start_at: When the budget demands the start, for the document at `version`; another one has times of its own.
         lane: The provider's and client's key, known once it was looked at.
         slot: When its request may leave; None without a budget.
+        lead_s: How long before its slot it began.
     """
 
     credential: Credential
@@ -69,6 +72,7 @@ class Job:
     shared_with: str | None = None
     lane: str = ""
     slot: datetime | None = None
+    lead_s: float = 0.0
     rounds: int = 0
 
     @property
@@ -172,6 +176,7 @@ class Dispatcher:
                     break
                 job = heapq.heappop(lane.queue)[2]
                 job.slot = lane.slots.popleft() if lane.slots else None
+                job.lead_s = lane.lead_s
                 self._begin(job, lane)
         return soonest
 
@@ -209,7 +214,7 @@ class Dispatcher:
             self.running -= 1
             if job.lane:
                 self._lanes[job.lane].running -= 1
-                self._lead(self._lanes[job.lane], result)
+                self._lead(self._lanes[job.lane], job, result)
             if isinstance(result, BaseException):
                 raise result
             if isinstance(result, Ready):
@@ -296,12 +301,17 @@ class Dispatcher:
         return self.rotation.run(observed, leave_at=job.slot, leave_by=job.slot + slack)
 
     @staticmethod
-    def _lead(lane: Lane, result: Outcome | Ready | BaseException) -> None:
-        """Begin earlier after a missed slot, and later again, little by little, after a request that left."""
+    def _lead(lane: Lane, job: Job, result: Outcome | Ready | BaseException) -> None:
+        """Begin earlier after a missed slot, and later again, little by little, after a request that left.
+
+        A miss says that the lead its job began with was too short. Those that began with the same lead and missed with
+        it say nothing new: counted one by one, a moment's trouble made the lead so long that the threads spent their
+        time waiting for slots, and the budget could not be used.
+        """
         if isinstance(result, outcomes.Deferred) and result.reason == "slot_missed":
-            lane.lead_s = min(LONGEST_LEAD_S, max(FIRST_LEAD_S, 2 * lane.lead_s))
+            lane.lead_s = min(LONGEST_LEAD_S, max(FIRST_LEAD_S, lane.lead_s, 2 * job.lead_s))
         elif isinstance(result, outcomes.Rotated):
-            lane.lead_s *= 0.95
+            lane.lead_s *= SHORTER
 
     def _again(self, job: Job, outcome: Outcome) -> bool:
         at_once = (
