@@ -7,8 +7,7 @@ the docstring says so.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rotator import answers, documents, outcomes, policy, received, records, rotation, schedule, setbacks, settling
@@ -370,7 +369,7 @@ class Within:
     """Within how many worlds a bug is found, and what those worlds have in common where chance rarely brings it up."""
 
     worlds: int
-    scenario: Mapping[str, Any] = MappingProxyType({})
+    scenario: Mapping[str, Any] = field(default_factory=dict)
 
 
 _GRACEFUL = {"replay": "until_successor_used", "grace_s": 1e9, "jumps": (), "rate": 0.15, "faults": 4}
