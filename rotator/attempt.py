@@ -28,6 +28,7 @@ class Attempt:
         started_at: When the request was sent.
         fence: Of the lease that was taken; 0 before.
         tries: How often this token was claimed, this claim included.
+        claimed_s: When it was claimed, on the monotonic clock, which nobody sets.
         monotonic_s: When it was sent, for the duration; None when nothing was.
     """
 
@@ -39,6 +40,7 @@ class Attempt:
     fence: int = 0
     lease_until: datetime = BEFORE_ALL
     tries: int = 1
+    claimed_s: float = 0.0
     monotonic_s: float | None = None
 
     @property

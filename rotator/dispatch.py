@@ -314,12 +314,9 @@ class Dispatcher:
             lane.lead_s *= SHORTER
 
     def _again(self, job: Job, outcome: Outcome) -> bool:
-        at_once = (
-            isinstance(outcome, outcomes.Deferred)
-            and outcome.retry_at is not None
-            and outcome.retry_at <= self.clock.now()
-        )
-        if not at_once or job.rounds + 1 >= ROUNDS:
+        if not isinstance(outcome, outcomes.Deferred) or outcome.retry_at is None:
+            return False
+        if outcome.retry_at > self.clock.now() or job.rounds + 1 >= ROUNDS:
             return False
         job.rounds += 1
         # What was forced once is not forced again; a request that missed its slot was never sent.

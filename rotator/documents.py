@@ -174,6 +174,11 @@ def instant(value: object) -> datetime | None:
     return moment.astimezone(UTC)
 
 
+def stated_issue(stored: Versioned) -> datetime | None:
+    """Return when the document itself says that its tokens were issued; None when it does not."""
+    return instant(stored.content.fields.get("issued_at")) if isinstance(stored.content, Document) else None
+
+
 def seconds(value: object) -> float | None:
     """Read a lifetime in seconds: a number or digits, neither negative nor longer than a century."""
     number = _number(value)

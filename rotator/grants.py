@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rotator.model import Document
-from rotator.records import digest_of
-from rotator.redact import Secret
+from rotator.records import stored_digest
 
 if TYPE_CHECKING:
     from rotator.model import Versioned
@@ -32,7 +30,7 @@ class GrantIndex:
             self._holders[before].discard(name)
         for claim in record.presented:
             self._holders.setdefault(claim.digest, set()).add(name)
-        self.rotated(name, _digest_in(stored) or "")
+        self.rotated(name, stored_digest(stored))
 
     def rotated(self, name: str, digest: str) -> None:
         """Enter the digest of the token that a credential's document holds now; the one before counts as spent."""
@@ -55,8 +53,3 @@ class GrantIndex:
         if other is None:
             return observed
         return replace(observed, situation=replace(situation, shared_with=other))
-
-
-def _digest_in(stored: Versioned) -> str | None:
-    token = stored.content.fields.get("refresh_token") if isinstance(stored.content, Document) else None
-    return digest_of(Secret(token)) if isinstance(token, str) and token else None

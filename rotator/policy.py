@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from rotator.documents import stored_tokens
+from rotator.documents import stated_issue, stored_tokens
 from rotator.model import Malformed
 from rotator.records import DISCARDED, digest_of
 from rotator.schedule import Timing, timing
@@ -21,6 +21,14 @@ CLOCK_SKEW_S = 5.0
 STALE_FOR_S = 15 * 60.0
 """A store shows an old version for seconds, in AWS's words up to minutes. After a quarter of an hour it is no stale
 read: somebody put an old version back."""
+
+TAKEOVER_S = 120.0
+"""How much longer than its lease a holder that never released it is waited for before its token is tried again. Clocks
+that are this far apart end a living holder's lease early; nobody is in a hurry when a process died."""
+
+IN_MEMORY_S = 15 * 60.0
+"""So long a holder keeps an answer in memory that neither escrow nor store would take (`rotator.settling`). A pass that
+looks ahead does not try a token again within it, unless its holder said that the reply was lost."""
 
 MOST_TRIES = 2
 """A refresh token is sent at most twice, the second time only by the rules of doubt; but for `replay: safe`."""
@@ -218,9 +226,11 @@ def _recover(situation: Situation, tokens: StoredTokens, digest: str) -> Recover
         new = digest_of(waiting.tokens.refresh_token) if waiting.tokens.refresh_token else digest
         if waiting.entry.parent == digest:
             # Where the provider keeps the refresh token, parent and successor look alike; then the newer one stays.
+            # Newer by its own word: when the store made the version tells of an edit as well.
+            issued_at = stated_issue(situation.stored)
             written = new == digest and (
                 tokens.access_token == waiting.tokens.access_token
-                or (tokens.issued_at is not None and tokens.issued_at > waiting.sent_at)
+                or (issued_at is not None and issued_at > waiting.sent_at)
             )
             return Recover(waiting, written, "its successor waits in escrow")
         if waiting.tokens.refresh_token and new == digest:
@@ -259,7 +269,7 @@ def _in_doubt(situation: Situation, tokens: StoredTokens, claim: Claim, when: Ti
     if claim.tries >= MOST_TRIES and not safe:
         return InDoubt(claim, None, f"{reason}, for the second time", f"log in again: rotator put {name}")
     free = claim.permitted or safe
-    if not (free or situation.escrow_shared or claim.place == situation.place) and now < (when.expires_at or now):
+    if not (free or claim.place == situation.place) and now < (when.expires_at or now):
         reason = f"{reason}, and its successor may lie in the escrow of {claim.holder}"
         return InDoubt(claim, when.expires_at, reason, "let that holder run again")
     again = Due("a rotation in doubt is tried once more", tokens, deadline=when.expires_at, again=True)
@@ -270,13 +280,17 @@ def _in_doubt(situation: Situation, tokens: StoredTokens, claim: Claim, when: Ti
     if not allowed and provider.on_doubt == "operator":
         action = f"log in again (rotator put {name}), or rotator resolve {name} --replay for one more try"
         return InDoubt(claim, None, reason, action)
-    ahead = now + timedelta(seconds=situation.horizon_s)  # a one-shot run may not come again in time
+    # A one-shot run may not come again in time; but a holder that only cannot write may have the successor in hand.
+    hold = situation.record.hold
+    concluded = hold is not None and hold.digest == claim.digest
+    old = now >= (claim.tried_at or claim.claimed_at) + timedelta(seconds=IN_MEMORY_S)
+    ahead = now + timedelta(seconds=situation.horizon_s if concluded or old else 0.0)
     if not allowed and when.last_try_at and ahead < when.last_try_at:
         action = f"log in again (rotator put {name}), or wait: it is tried once more near the token's end"
         return InDoubt(claim, when.last_try_at, reason, action)
     if replay.kind == "window" and not claim.permitted and now < inside:
         again = replace(again, leave_by=inside)
-    return _blocked(situation, claim.digest) or again
+    return _blocked(situation, claim.digest) or _unless_let_go(situation) or again
 
 
 def _blocked(situation: Situation, digest: str) -> Decision | None:
@@ -301,6 +315,15 @@ def _unless_held(situation: Situation) -> Held | None:
     if lease is None:
         return None
     return Held(lease.holder, lease.expires_at, f"{lease.holder} is at work on it")
+
+
+def _unless_let_go(situation: Situation) -> Held | None:
+    """Return who may still be at work, by a clock that is behind this one."""
+    lease = situation.record.held_by_other(situation.holder, situation.now - timedelta(seconds=TAKEOVER_S))
+    if lease is None:
+        return None
+    until = lease.expires_at + timedelta(seconds=TAKEOVER_S)
+    return Held(lease.holder, until, f"{lease.holder} has not let go of it")
 
 
 def _text(instant: datetime) -> str:

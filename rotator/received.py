@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from rotator.documents import instant, merged, seconds, stored_tokens
+from rotator.documents import instant, merged, seconds, stated_issue, stored_tokens
 from rotator.errors import (
     EscrowCorrupt,
     SealBroken,
@@ -108,10 +108,8 @@ def opened(entry: SealedEntry, seal: Seal) -> Waiting:
     """
     try:
         plain = json.loads(seal.open(entry.sealed, _context(entry.identity, entry.parent)))
-        if plain.keys() != {
-            _CONTENT[entry.kind],
-            "sent_at",
-        }:  # the kind is not sealed: tokens must not pass for a reply
+        if plain.keys() != {_CONTENT[entry.kind], "sent_at"}:
+            # The kind is not sealed: tokens must not pass for a reply.
             raise ValueError("another kind of content")
         sent_at = instant(_of(str, plain["sent_at"]))
         if sent_at is None:
@@ -234,7 +232,8 @@ class WriteBack:
         if stored != received.parent or tokens.access_token == received.tokens.access_token:
             return False
         # A provider that keeps the refresh token: another replica may have brought a newer access token meanwhile.
-        return tokens.issued_at is None or tokens.issued_at <= received.sent_at
+        issued_at = stated_issue(current)
+        return issued_at is None or issued_at <= received.sent_at
 
     @staticmethod
     def _older(current: Versioned, base: Versioned) -> bool:

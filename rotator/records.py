@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from rotator.errors import LeaseHeld, StoreCorrupt
-from rotator.redact import as_bytes
+from rotator.model import Document
+from rotator.redact import Secret, as_bytes
 from rotator.stored_values import Digest, Instant, Tries, stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from rotator.redact import Secret
+    from rotator.model import Versioned
 
 ClaimOutcome = Literal["open", "settled", "rejected"]
 
@@ -49,6 +50,12 @@ def digest_of(token: Secret) -> str:
     with a secret key (`rotator.audit`).
     """
     return hmac.new(_DIGEST_KEY, as_bytes(token.reveal()), hashlib.sha256).hexdigest()[:32]
+
+
+def stored_digest(stored: Versioned) -> str:
+    """Return the digest of the refresh token that a document holds; empty when it holds none."""
+    token = stored.content.fields.get("refresh_token") if isinstance(stored.content, Document) else None
+    return digest_of(Secret(token)) if isinstance(token, str) and token else ""
 
 
 @stored
@@ -247,7 +254,7 @@ def claim(record: StateRecord, new: Claim, *, again: bool, any_tries: bool, leas
     if before is None:
         if again:
             raise ClaimRefused
-        return replace(held, presented=(*held.presented, new)[-PRESENTED_KEPT:])
+        return replace(held, presented=_room_for(held.presented, new))
     if not again or before.outcome != "open" or (before.tries >= 2 and not any_tries):  # noqa: PLR2004 - the last try
         raise ClaimRefused
     once_more = replace(
@@ -259,6 +266,15 @@ def claim(record: StateRecord, new: Claim, *, again: bool, any_tries: bool, leas
         earlier_place=before.place,
     )
     return replace(held, presented=_replaced(held.presented, once_more))
+
+
+def _room_for(presented: tuple[Claim, ...], new: Claim) -> tuple[Claim, ...]:
+    """Append a claim; the oldest settled one makes room, for an open or a rejected one still stops somebody."""
+    kept = (*presented, new)
+    while len(kept) > PRESENTED_KEPT:
+        oldest = next((one for one in kept[:-1] if one.outcome == "settled"), kept[0])
+        kept = tuple(one for one in kept if one is not oldest)
+    return kept
 
 
 def give_back(record: StateRecord, digest: str, rotation_id: str) -> StateRecord:

@@ -76,6 +76,7 @@ class Rotation:
         Raises:
             BaseException: Only what is no `RotatorError`: a defect, or the end of the process.
         """
+        observed = self.setbacks.with_latches(observed)
         name = observed.situation.credential.name
         decision = policy.decide(observed.situation)
         try:
@@ -190,7 +191,7 @@ class Rotation:
         """Append the token's digest and take the lease in one conditional write, which also proves the state."""
         situation = attempt.observed.situation
         provider = situation.credential.provider
-        now = self.clock.now()
+        now, claimed_s = self.clock.now(), self.clock.monotonic_s()
         lease_until = now + timedelta(seconds=provider.timeout_s + AFTER_THE_ANSWER_S)
         new = Claim(
             digest=attempt.digest,
@@ -217,6 +218,7 @@ class Rotation:
             fence=record.lease.fence,
             lease_until=record.lease.expires_at,
             tries=standing.tries if standing else 1,
+            claimed_s=claimed_s,
         )
 
     def _successor_appeared(self, attempt: Attempt) -> bool:
@@ -255,11 +257,16 @@ class Rotation:
             reason=due.reason,
         )
         if leave_at:
-            self.clock.sleep((leave_at - self.clock.now()).total_seconds())
+            self.clock.sleep(min(AFTER_THE_ANSWER_S, (leave_at - self.clock.now()).total_seconds()))
         begun_s = self.clock.monotonic_s()
         now = self.clock.now()
-        left_s = (attempt.lease_until - now).total_seconds() - policy.CLOCK_SKEW_S
-        if left_s < credential.provider.timeout_s:
+        # By both clocks: one may have been set since the claim, the other stands still while the machine sleeps.
+        timeout_s = credential.provider.timeout_s
+        left_s = min(
+            (attempt.lease_until - now).total_seconds(),
+            attempt.claimed_s + timeout_s + AFTER_THE_ANSWER_S - begun_s,
+        )
+        if left_s - policy.CLOCK_SKEW_S < timeout_s:
             raise LeaseLost(f"{credential.name}: the lease would end before the answer", hint="it is tried again")
         cooldown = self.cooldowns.known(attempt.observed.provider_key)
         if now - attempt.observed.at > timedelta(seconds=GOOD_FOR_S):
@@ -272,7 +279,6 @@ class Rotation:
         if leave_by and now > leave_by:
             raise SlotMissed(f"{credential.name}: its slot in the provider's budget is over")
         attempt = replace(attempt, started_at=now, monotonic_s=begun_s)
-        timeout_s = credential.provider.timeout_s
         return self.endpoint.refresh(request, deadline_s=timeout_s, begun_s=begun_s), attempt
 
     # -------------------------------------------------------------------------------------------- reports

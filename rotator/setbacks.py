@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
@@ -12,7 +12,8 @@ from rotator.documents import stored_tokens
 from rotator.errors import RotatorError, StoreError
 from rotator.model import InDoubt, Malformed, Misconfigured, RateLimited, Rejected, Setback, Unavailable
 from rotator.received import sealed_reply
-from rotator.records import Hold, SealedEntry, digest_of, give_back, mark, on_claim, release
+from rotator.records import Hold, SealedEntry, digest_of, give_back, mark, on_claim, release, stored_digest
+from rotator.schedule import timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from rotator.attempt import Attempt, Teller
     from rotator.cooldowns import Cooldowns
+    from rotator.observe import Observed
     from rotator.outcomes import Outcome
     from rotator.ports import Clock, Escrow, Seal, SecretStore
     from rotator.records import StateRecord
@@ -48,6 +50,8 @@ class Setbacks:
     retrier: Retrier
     clock: Clock
     pause_s: float = PAUSE_S
+    _unnoted: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """By digest, the deaths that the state did not take: the error, and whether it was reported."""
 
     def never_sent(self, attempt: Attempt, error: RotatorError, *, at_once: bool = False) -> Outcome:
         """Give the claim back: the request provably never left."""
@@ -77,13 +81,14 @@ class Setbacks:
                 assert_never(answer)
 
     def _rate_limited(self, attempt: Attempt, answer: RateLimited) -> Outcome:
-        hold = self._hold(attempt, answer.retry_after_s, "rate_limited", answer.error)
+        hold = self._hold(attempt, answer.retry_after_s, "rate_limited", answer.error, asked_s=answer.retry_after_s)
         self._give_back(attempt, hold)
         self.teller.tell("rotation.deferred", attempt, reason="rate_limited", error=answer.error, retry_at=hold.until)
         return outcomes.Deferred(attempt.credential.name, "rate_limited", hold.until, answer.error)
 
     def _unavailable(self, attempt: Attempt, answer: Unavailable) -> Outcome:
-        hold = self._hold(attempt, answer.retry_after_s, "provider_unavailable", answer.error)
+        asked_s = answer.cooldown_s or 0.0
+        hold = self._hold(attempt, answer.retry_after_s, "provider_unavailable", answer.error, asked_s=asked_s)
         if answer.at_once and hold.failures == 1:
             # One immediate retry on a new connection (RFC 9110 sections 15.5.9 and 15.5.20). It goes through a claim
             # and a slot of the budget of its own, so that it is counted like any other request.
@@ -95,7 +100,14 @@ class Setbacks:
         return outcomes.Deferred(attempt.credential.name, "provider_unavailable", hold.until, answer.error)
 
     def _misconfigured(self, attempt: Attempt, answer: Misconfigured) -> Outcome:
-        hold = self._hold(attempt, answer.retry_after_s, "misconfigured", answer.error, action=answer.hint)
+        hold = self._hold(
+            attempt,
+            answer.retry_after_s,
+            "misconfigured",
+            answer.error,
+            action=answer.hint,
+            asked_s=answer.cooldown_s or 0.0,
+        )
         self._give_back(attempt, replace(hold, person=True))
         self.teller.tell("rotation.failed", attempt, reason="misconfigured", error=answer.error, retry_at=hold.until)
         return outcomes.Failed(attempt.credential.name, "misconfigured", answer.error, answer.hint, retry_at=hold.until)
@@ -139,12 +151,14 @@ class Setbacks:
         """Latch the token, unless store or escrow meanwhile hold a newer one: a race was lost then, not the grant."""
         newer = self._newer_stored(attempt)
         ledger = attempt.observed.ledger
-        with contextlib.suppress(StoreError):
-            # Should the latch not be noted, the open claim keeps the token from being sent like any other. The lease
-            # is kept until the death is reported, so that nobody else reports it meanwhile.
+        try:
+            # The lease is kept until the death is reported, so that nobody else reports it meanwhile.
             ledger.change(
                 lambda record: replace(mark(record, attempt.digest, "rejected", error=answer.error), hold=None)
             )
+        except StoreError:
+            # For others the open claim keeps the token from being sent like any other; this process remembers.
+            self._unnoted[attempt.digest] = answer.error, False
         record = ledger.record
         if newer or self._successor_waits(attempt):
             let_go(attempt)
@@ -167,7 +181,30 @@ class Setbacks:
         What cannot be noted or audited now is reported by a later pass.
         """
         warnings = self.teller.tell("credential.reauthorization_required", attempt, reason="rejected", error=error)
-        let_go(attempt, lambda record: record if warnings else on_claim(record, attempt.digest, reported=True))
+        if attempt.digest in self._unnoted:
+            self._unnoted[attempt.digest] = self._unnoted[attempt.digest][0], not warnings
+        if not let_go(attempt, lambda record: record if warnings else on_claim(record, attempt.digest, reported=True)):
+            self._unnoted[attempt.digest] = error, not warnings
+
+    def with_latches(self, observed: Observed) -> Observed:
+        """Return what was observed, with a latch on its token that the state did not take when the provider spoke.
+
+        It is written now if the state takes it, and holds for this process if not.
+        """
+        digest = stored_digest(observed.situation.stored)
+        if digest not in self._unnoted:
+            return observed
+        error, reported = self._unnoted[digest]
+
+        def latched(record: StateRecord) -> StateRecord:
+            return on_claim(mark(record, digest, "rejected", error=error), digest, reported=reported)
+
+        ledger = observed.ledger
+        record = latched(observed.situation.record)
+        with contextlib.suppress(StoreError):
+            record = ledger.change(latched)
+            self._unnoted.pop(digest, None)
+        return replace(observed, situation=replace(observed.situation, record=record))
 
     def report_doubt(self, attempt: Attempt, reason: str, until: datetime | None) -> None:
         """Audit a doubt that a dead holder left behind, note that it was, and let the lease go; else as above."""
@@ -206,15 +243,33 @@ class Setbacks:
             return False
         return any(entry.parent == attempt.digest and entry.kind == "tokens" for entry in waiting)
 
-    def _hold(self, attempt: Attempt, retry_after_s: float, reason: str, error: str, action: str = "") -> Hold:
-        """Return the pause after a failure: what the answer says, growing twofold with failures in a row."""
+    def _hold(
+        self, attempt: Attempt, retry_after_s: float, reason: str, error: str, action: str = "", *, asked_s: float = 0.0
+    ) -> Hold:
+        """Return the pause after a failure: what the answer calls for, growing twofold with failures in a row.
+
+        It ends while the access token still lasts, for the provider may be back by then; only a pause that the provider
+        itself asks for does not.
+        """
         now = self.clock.now()
         before = attempt.observed.ledger.record.hold
         failures = before.failures + 1 if before and before.digest == attempt.digest else 1
         grown_s = min(LONGEST_PAUSE_S, self.pause_s * 2.0 ** (failures - 1))
-        until = now + timedelta(seconds=max(retry_after_s, grown_s))
+        wanted = now + timedelta(seconds=max(retry_after_s, grown_s))
         floor = now + timedelta(seconds=self.pause_s)
+        last_call = self._last_call(attempt, now)
+        until = max(min(wanted, last_call) if last_call else wanted, floor, now + timedelta(seconds=asked_s))
         return Hold(attempt.digest, until, floor, reason, error, action, failures)
+
+    @staticmethod
+    def _last_call(attempt: Attempt, now: datetime) -> datetime | None:
+        """Return the last moment at which a try still helps: near the access token's end, or the end itself."""
+        situation = attempt.observed.situation
+        tokens = stored_tokens(situation.stored, situation.credential.provider)
+        if isinstance(tokens, Malformed):
+            return None
+        when = timing(situation.credential, tokens)
+        return next((moment for moment in (when.last_try_at, when.expires_at) if moment and moment > now), None)
 
     def _give_back(self, attempt: Attempt, hold: Hold | None) -> None:
         """Take the claim out and release the lease; should that fail, the claim stands as a doubt, which is safe."""
@@ -227,10 +282,13 @@ class Setbacks:
             attempt.observed.ledger.change(given_back)
 
 
-def let_go(attempt: Attempt, change: Callable[[StateRecord], StateRecord] = lambda record: record) -> None:
-    """Release the lease, together with a last change; a lease that cannot be released ends by itself."""
-    with contextlib.suppress(StoreError):
+def let_go(attempt: Attempt, change: Callable[[StateRecord], StateRecord] = lambda record: record) -> bool:
+    """Release the lease, together with a last change; return whether the state took it. A lease ends by itself."""
+    try:
         attempt.observed.ledger.change(lambda record: release(change(record), attempt.fence))
+    except StoreError:
+        return False
+    return True
 
 
 def _said(answer: Setback) -> str:

@@ -109,7 +109,12 @@ def test_a_successor_that_may_lie_in_anothers_escrow_is_waited_for(replay: Repla
     assert found.reason.endswith("and its successor may lie in the escrow of dead")
     assert isinstance(doubt(3600, replay, **away), Due)
     assert isinstance(doubt(DUE_AT, replay, place="state", escrow_shared=False), Due)
-    assert isinstance(doubt(DUE_AT, replay, place="file:a", escrow_shared=True), Due)
+
+
+def test_the_escrow_of_a_holder_with_another_configuration_is_waited_for() -> None:
+    """Promise 2: where one replica keeps its escrow in a file and another in the state, neither sees the other's."""
+    assert isinstance(doubt(DUE_AT, UNUSED, place="file:a", escrow_shared=True), InDoubt)
+    assert isinstance(doubt(3600, UNUSED, place="file:a", escrow_shared=True), Due)
 
 
 def test_a_word_or_a_harmless_replay_does_not_wait_for_anothers_escrow() -> None:

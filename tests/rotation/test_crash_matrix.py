@@ -80,7 +80,7 @@ def test_a_crash_anywhere_spends_no_token_twice_and_loses_none_that_arrived(path
         with pytest.raises(Crash):
             replica_with(world, faults).run()
         kept = bool(world.escrow.all_waiting())
-        world.later(seconds=70)  # past the lease; the access token has ended
+        world.later(seconds=200)  # past the lease; the access token has ended
         sent = sum(world.provider.presented.values())
         again = world.replica()
         outcome = again.run()
@@ -111,12 +111,12 @@ def test_a_crash_during_recovery_is_recovered_from(when: When) -> None:
         first = Faults(at=0, only=frozenset({"store.compare_and_swap"}))
         with pytest.raises(Crash):
             replica_with(world, first).run()
-        world.later(seconds=70)
+        world.later(seconds=200)
         second = Faults(at=at, when=when)
         try:
             outcome = replica_with(world, second).run()
         except Crash:
-            world.later(seconds=70)
+            world.later(seconds=200)
             outcome = world.replica().run()
         assert isinstance(outcome, outcomes.Rotated | outcomes.Fresh)
         assert sum(world.provider.presented.values()) == 1

@@ -243,7 +243,7 @@ def test_a_crash_is_reported_once_among_all_replicas_and_passes() -> None:
     world = world_of()
     crash(world, "provider.refresh")
     assert world.events == ["rotation.started"]
-    world.later(seconds=70)
+    world.later(seconds=200)
     for _ in range(3):
         replica = world.replica()
         assert is_doubt(replica.run())
@@ -260,7 +260,7 @@ def test_a_doubt_that_its_holder_reported_is_not_reported_again() -> None:
     world = world_of()
     world.provider.script.append("after")
     world.replica().run()
-    world.later(seconds=70)
+    world.later(seconds=200)
     for _ in range(3):
         world.replica().run()
     assert world.events.count("rotation.in_doubt") == 1
@@ -270,7 +270,7 @@ def test_a_doubt_that_could_not_be_reported_is_reported_by_the_next_pass() -> No
     """An audit trail that fails hides no doubt for good."""
     world = world_of()
     crash(world, "provider.refresh")
-    world.later(seconds=70)
+    world.later(seconds=200)
     faults = Faults(at=0, error=lambda: AuditUnavailable("disk full"))
     assert is_doubt(world.replica(audit=faults.wrap("audit", world.audit)).run())
     assert world.events == ["rotation.started"]
@@ -304,7 +304,7 @@ def test_the_holder_whose_escrow_holds_the_successor_recovers_it() -> None:
     world = world_of()
     world.escrow = MemoryEscrow("file:a")
     crash(world, "escrow.keep", "after")
-    world.later(seconds=70)
+    world.later(seconds=200)
     assert is_doubt(world.replica(escrow=MemoryEscrow("file:b")).run())
     assert isinstance(world.replica().run(), outcomes.Rotated)
     assert world.replica(escrow=MemoryEscrow("file:b")).run().name == "payroll"

@@ -127,7 +127,7 @@ def test_a_recovery_that_cannot_be_audited_waits() -> None:
     assert outcome.reason == "audit_unavailable"
     assert world.document == before
     assert len(world.escrow.all_waiting()) == 1
-    world.later(seconds=70)
+    world.later(seconds=200)
     assert isinstance(world.replica().run(), outcomes.Rotated)
 
 
@@ -163,7 +163,7 @@ def test_a_holder_whose_lease_ended_leaves_the_token_to_whoever_took_over() -> N
     """Promise 1: an audit longer than the lease lets another replica take over; the token goes out once."""
     world = due(timeout_s=30.0)
     found: list[outcomes.Outcome] = []
-    slow = SlowAudit(world, 61, lambda: found.append(world.replica().run()))
+    slow = SlowAudit(world, 200, lambda: found.append(world.replica().run()))
     outcome = world.replica(audit=slow).run()
     assert isinstance(outcome, outcomes.Deferred)
     assert isinstance(found[0], outcomes.Rotated)
@@ -256,7 +256,7 @@ def test_a_lease_that_cannot_be_let_go_ends_by_itself() -> None:
     assert isinstance(outcome, outcomes.Deferred)
     assert outcome.reason == "write_back"
     assert world.record.lease is not None
-    world.later(seconds=70)
+    world.later(seconds=200)
     assert isinstance(world.replica().run(), outcomes.Rotated)
     assert sent(world) == 1
 
@@ -288,7 +288,7 @@ def test_a_state_that_fails_at_settling_is_settled_by_a_later_run(error: Callabl
     waits = world.replica().run()
     assert isinstance(waits, outcomes.Deferred)
     assert waits.reason == "held"
-    world.later(seconds=70)
+    world.later(seconds=200)
     version = world.store.read("payroll").version
     assert isinstance(world.replica().run(), outcomes.Rotated)
     assert [claim.outcome for claim in world.record.presented] == ["settled"]

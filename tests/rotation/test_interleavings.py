@@ -60,11 +60,11 @@ def test_a_keep_that_outlasts_the_lease_does_not_replace_a_later_answer() -> Non
     world = shared_world(Replay("until_successor_used"), grace_s=3600)
 
     def meanwhile() -> None:
-        world.later(seconds=60)
+        world.later(seconds=200)
         die(world, "escrow.keep", "after")
 
     world.replica(escrow=Slow(world.escrow, "keep", meanwhile)).run()  # type: ignore[arg-type]
-    world.later(seconds=60)
+    world.later(seconds=200)
     world.replica().run()
     assert world.provider.is_live(world.document["refresh_token"])
 
@@ -78,7 +78,7 @@ def test_a_new_login_that_is_being_refreshed_is_not_overwritten(call: str) -> No
     def meanwhile() -> None:
         world.seed()
         logins.append(world.document["refresh_token"])
-        world.later(seconds=60)
+        world.later(seconds=200)
         die(world, "provider.refresh", "before", force=True)
 
     if call == "keep":
@@ -92,14 +92,14 @@ def test_a_recovery_on_an_old_observation_is_refused() -> None:
     """An entry that somebody else has recovered meanwhile is not written over what came after it."""
     world = shared_world(Replay("never"))
     die(world, "store.compare_and_swap")
-    world.later(seconds=60)
+    world.later(seconds=200)
     late = world.replica()
     observed = late.observer.observe(world.credential)
     world.replica().run()
     world.replica().run(force=True)
     die(world, "provider.refresh", "before", force=True)
     live = world.document["refresh_token"]
-    world.later(seconds=60)
+    world.later(seconds=200)
     late.rotation.run(observed)
     assert world.document["refresh_token"] == live
 
@@ -112,7 +112,7 @@ def test_settling_does_not_drop_the_successor_of_a_new_login() -> None:
     def answer(request: Any) -> TokenAnswer:
         real = world.provider._process(request)
         world.seed()
-        world.later(seconds=100)
+        world.later(seconds=200)
         die(world, "escrow.keep", "after", force=True)
         return real
 
@@ -133,9 +133,9 @@ def test_settling_does_not_drop_the_successor_of_a_new_login() -> None:
 
     world.provider.script.append(answer)
     world.replica().run()
-    world.later(seconds=100)
+    world.later(seconds=200)
     world.replica(store=Stale()).run()  # type: ignore[arg-type]
-    world.later(seconds=100)
+    world.later(seconds=200)
     world.replica().run()
     assert world.document["refresh_token"].startswith("rt-1")
     assert world.provider.is_live(world.document["refresh_token"])

@@ -29,7 +29,7 @@ def held_up(world: World, meanwhile: Callable[[], object]) -> None:
 
     def answer(request: Any) -> Any:
         real = world.provider._process(request)
-        world.later(seconds=100)
+        world.later(seconds=200)
         meanwhile()
         return real
 
@@ -69,7 +69,7 @@ def test_an_overtaken_answer_is_kept_while_the_later_one_is_in_doubt() -> None:
     assert isinstance(late, outcomes.Deferred)
     assert late.reason == "overtaken"
     assert [entry.kind for entry in world.escrow.all_waiting()] == ["tokens"]
-    world.later(seconds=100)
+    world.later(seconds=200)
     assert isinstance(world.replica().run(), outcomes.Rotated)
     assert world.document["access_token"] == "at-2"
     assert sent(world) == 1
@@ -81,7 +81,7 @@ def test_an_overtaken_answer_does_not_replace_the_later_one_in_escrow() -> None:
     held_up(world, lambda: crash(world, "escrow.keep", "after"))
     late = world.replica().run()
     assert isinstance(late, outcomes.Deferred)
-    world.later(seconds=100)
+    world.later(seconds=200)
     assert isinstance(world.replica().run(), outcomes.Rotated)
     assert world.document["access_token"] == "at-3"
     assert world.provider.is_live(world.document["refresh_token"])
@@ -111,7 +111,7 @@ def test_a_lease_held_by_who_took_over_is_respected() -> None:
     paused = replace(first, settling=SimpleNamespace(received=stop))
     seen = world.replica().observer.observe(world.credential)
     assert paused.run(replace(seen, situation=replace(seen.situation, holder="paused"))).name == "payroll"
-    world.later(seconds=100)
+    world.later(seconds=200)
     world.provider.script.append(second)
     assert isinstance(world.replica().run(), outcomes.Rotated)
     assert [one.reason for one in found if isinstance(one, outcomes.Deferred)] == ["overtaken"]
@@ -149,7 +149,7 @@ def test_a_later_claim_whose_lease_has_ended_is_still_somebody_elses() -> None:
 
     def taken_over_and_dead() -> None:
         crash(world, "provider.refresh")
-        world.later(seconds=100)
+        world.later(seconds=200)
 
     held_up(world, taken_over_and_dead)
     before = world.document
@@ -185,7 +185,7 @@ def test_a_rejection_while_the_successor_waits_is_no_dead_grant() -> None:
     def answer(request: Any) -> Any:
         real = world.provider._process(request)
         first.append(Received(real.tokens, world.clock.now(), world.digest, "first"))
-        world.later(seconds=100)
+        world.later(seconds=200)
         taken_over()
         return real
 

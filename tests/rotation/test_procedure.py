@@ -177,7 +177,7 @@ def test_a_rejection_after_a_person_put_a_new_token_is_no_dead_grant() -> None:
 def test_a_wrong_client_leaves_the_token_intact_and_waits_for_an_operator() -> None:
     """E4: invalid_client gives the claim back, asks for a person, and is retried slowly; --force may try sooner."""
     world = World()
-    world.until_due()
+    world.later(seconds=3300)
     world.provider.script.append(Misconfigured("invalid_client", "check the client secret", 900.0))
     replica = world.replica()
     outcome = replica.run()

@@ -189,9 +189,7 @@ def stretch_the_window(patch: Patch) -> None:
 def forget_the_private_escrow(patch: Patch) -> None:
     """Nobody waits for the holder whose private escrow may have the successor."""
     in_doubt = policy._in_doubt
-    patch.setattr(
-        policy, "_in_doubt", lambda situation, *more: in_doubt(replace(situation, escrow_shared=True), *more)
-    )
+    patch.setattr(policy, "_in_doubt", lambda situation, *more: in_doubt(replace(situation, escrow_shared=True), *more))
 
 
 def keep_the_cooldown_to_oneself(patch: Patch) -> None:

@@ -169,10 +169,10 @@ class Watch:
             presentation.successor = answer.tokens.refresh_token.reveal()
             self.parents[presentation.successor] = token
             self.pending[token] = presentation
-        if isinstance(answer, Rejected) and not self._explained_rejection(token):
+        if isinstance(answer, Rejected) and not self._explained_rejection():
             raise Violation(1, f"{process.name} presented {token} and was rejected")
 
-    def _explained_rejection(self, token: str) -> bool:
+    def _explained_rejection(self) -> bool:
         """Return whether a rejection follows from what nobody can prevent: this family was revoked or replayed."""
         return self.explained > 0 or self.world.revoked
 
@@ -344,7 +344,11 @@ class Watch:
             branched = self.world.clocks_off and len(self.presentations[token]) > 1
             if successor is None or branched or self._descends(stored, successor):
                 del self.pending[token]
-            elif arrival.kept and self._family(stored) == self._family(token) and not self.world.waits(self.digests[token]):
+            elif (
+                arrival.kept
+                and self._family(stored) == self._family(token)
+                and not self.world.waits(self.digests[token])
+            ):
                 raise Violation(2, f"the kept successor of {token} is neither stored nor in escrow")
 
     def _descends(self, token: str, ancestor: str) -> bool:
@@ -396,7 +400,8 @@ class Watch:
             return True
         family = self._family(stored)
         return any(
-            self._family(token) == family and (len(arrivals) > 1 or any(one.successor and not one.kept for one in arrivals))
+            self._family(token) == family
+            and (len(arrivals) > 1 or any(one.successor and not one.kept for one in arrivals))
             for token, arrivals in self.presentations.items()
         )
 

@@ -1,10 +1,10 @@
-"""What happens to a world from outside: persons who edit and log in, an operator, lost disks and records, set clocks."""
+"""What happens to a world from outside: persons who edit and log in, operators, lost disks and records, set clocks."""
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ class People:
         self._plan("save", scenario.backups, self._save_the_state)
         self._plan("backup", scenario.backups, self._restore_the_state)
         for host, by_s, at_s in scenario.jumps:
-            self.at(at_s, lambda host=host, by_s=by_s: self.world.set_clock(f"host{host}", by_s))
+            self.at(at_s, partial(self.world.set_clock, f"host{host}", by_s))
 
     def at(self, at_s: float, act: Callable[[], None]) -> None:
         """Let something happen at a moment."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from rotator.answers import classify
 from rotator.errors import (
     AuditUnavailable,
     EscrowUnavailable,
@@ -12,7 +13,6 @@ from rotator.errors import (
     StoreWriteInDoubt,
     VersionConflict,
 )
-from rotator.answers import classify
 from rotator.http_messages import HttpReply
 from rotator.model import InDoubt, Unavailable
 from rotator.testing.sim.faults import PAUSES_S

@@ -7,10 +7,9 @@ import random
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from rotator.testing.sim.faults import Kind
-
 if TYPE_CHECKING:
     from rotator.model import OnDoubt, ReplayKind
+    from rotator.testing.sim.faults import Kind
 
 Mode = Literal["daemon", "once"]
 Place = Literal["state", "shared", "private"]

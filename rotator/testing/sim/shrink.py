@@ -79,28 +79,27 @@ def shortest(case: Case) -> Failing:
 
 def _smaller(case: Case) -> Iterator[Case]:
     scenario, faults = case.scenario, case.faults or {}
-    for host in scenario.hosts:
-        if len(scenario.hosts) > 1:
-            yield case.replace(hosts=tuple(one for one in scenario.hosts if one != host))
+    for name in ("hosts", "outages", "jumps"):
+        several = getattr(scenario, name)
+        for one in several:
+            left = tuple(other for other in several if other != one)
+            if left or name != "hosts":
+                yield case.replace(**{name: left})
     for name in ("edits", "reseeds", "words", "forces", "revocations", "disks", "losses", "backups"):
         if getattr(scenario, name):
             yield case.replace(**{name: getattr(scenario, name) - 1})
-    for name in ("outages", "jumps"):
-        several = getattr(scenario, name)
-        for one in several:
-            yield case.replace(**{name: tuple(other for other in several if other != one)})
     for call in faults:
         yield type(case)(scenario, {other: kind for other, kind in faults.items() if other != call})
-    if scenario.skew_s:
-        yield case.replace(skew_s=0.0)
-    if scenario.generations > 1.0:
-        yield case.replace(generations=scenario.generations - 1.0)
-    if scenario.escrow != "state":
-        yield case.replace(escrow="state")
-    for number, _ in scenario.hosts:
-        hosts = tuple((other, "daemon" if other == number else mode) for other, mode in scenario.hosts)
-        if hosts != scenario.hosts:
-            yield case.replace(hosts=hosts)
-    if not scenario.luck:
-        for luck in range(1, ORDERS):
-            yield case.replace(luck=luck)
+    yield from _plainer(case)
+
+
+def _plainer(case: Case) -> Iterator[Case]:
+    """Yield the case with other traits that are easier to follow, and with its events in another order."""
+    scenario = case.scenario
+    usual = {"skew_s": 0.0, "escrow": "state", "generations": max(1.0, scenario.generations - 1.0)}
+    usual["hosts"] = tuple((number, "daemon") for number, _ in scenario.hosts)
+    for name, value in usual.items():
+        if getattr(scenario, name) != value:
+            yield case.replace(**{name: value})
+    for luck in range(1, ORDERS if scenario.luck == 0 else 1):
+        yield case.replace(luck=luck)
