@@ -10,12 +10,12 @@ import ipaddress
 import json
 import re
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote, quote_plus, urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 from rotator import __version__
 from rotator.http_messages import HttpRequest
 from rotator.model import Misconfigured
-from rotator.redact import Secret
+from rotator.redact import Secret, spellings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,19 +83,10 @@ def build(request: RefreshRequest, assertion: Secret | None) -> HttpRequest | Mi
 
 
 def echoes_of(request: RefreshRequest, *others: Secret | None) -> tuple[Secret, ...]:
-    """Return every secret of a request as a server might quote it: as it is, and percent-encoded.
-
-    In small hex digits, too: RFC 3986 section 2.1 takes them for equal, and .NET's encoder writes them. And as UTF-8
-    looks in a header, whose bytes are read as Latin-1.
-    """
+    """Return every secret of a request in each spelling in which a server might quote it."""
     secrets = (request.refresh_token, request.client_secret, request.private_key, request.id_token, *others)
     texts = {secret.reveal() for secret in secrets if secret}
-    # `replace`: what is no Unicode text has no encoding, and masking must not fail.
-    form = {quote_plus(text, errors="replace") for text in texts}
-    percent = {quote(text, safe="", errors="replace") for text in texts}
-    small = {_ENCODED.sub(lambda found: found[0].lower(), text) for text in form | percent}
-    in_headers = {text.encode(errors="replace").decode("latin-1") for text in texts}
-    return longest_first(*map(Secret, texts | form | percent | small | in_headers))
+    return longest_first(*(Secret(spelling) for text in texts for spelling in spellings(text)))
 
 
 def longest_first(*secrets: Secret) -> tuple[Secret, ...]:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
-from typing import NoReturn
+import re
+from typing import Final, NoReturn
+from urllib.parse import quote, quote_plus
 
 MASK = "***"
+
+_SHORTEST_ENCODED: Final = 8
+"""Of a shorter secret, hex and base64 are too little to be told from what else stands in a text."""
+_ESCAPE: Final = re.compile("%[0-9A-F]{2}")
 
 
 class Secret:
@@ -52,6 +59,22 @@ class Secret:
 def as_bytes(text: str) -> bytes:
     """Return UTF-8, whatever the text: JSON may hold lone surrogates, and the error of `encode` quotes them."""
     return text.encode("utf-8", "surrogatepass")
+
+
+def spellings(text: str) -> set[str]:
+    """Return how a server may quote a secret: as it is, percent-encoded, in hex, in base64 wherever it begins."""
+    # `replace`: what is no Unicode text has no such encoding, and masking must not fail.
+    percent = {quote_plus(text, errors="replace"), quote(text, safe="", errors="replace")}
+    found = {text} | percent | {_ESCAPE.sub(lambda escape: escape[0].lower(), escaped) for escaped in percent}
+    raw = as_bytes(text)
+    if len(raw) < _SHORTEST_ENCODED:
+        return found
+    for lead in range(3):
+        # Only the characters that follow from the secret alone, whatever was encoded before and behind it.
+        whole = base64.b64encode(bytes(lead) + raw + bytes(3)).decode()
+        inner = whole[-(-8 * lead // 6) : 8 * (lead + len(raw)) // 6]
+        found |= {inner, inner.replace("+", "-").replace("/", "_")}
+    return found | {raw.hex(), raw.hex().upper()}
 
 
 def without(text: str, secrets: tuple[Secret | None, ...], *, limit: int = 500) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import logging
 import pickle
+import re
 import traceback
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotator.redact import MASK, Secret, as_bytes, without
+from rotator.redact import MASK, Secret, as_bytes, spellings, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,3 +104,33 @@ def test_a_given_secret_is_in_no_foreign_text(before: str, secret: str, after: s
     assert secret not in shown
     assert len(shown) <= limit
     assert shown.isprintable()
+
+
+ENCODERS: dict[str, tuple[Callable[[bytes], str], float]] = {
+    "hex": (bytes.hex, 2.0),
+    "hex in capitals": (lambda raw: raw.hex().upper(), 2.0),
+    "base64": (lambda raw: base64.b64encode(raw).decode(), 4 / 3),
+    "base64 for URLs": (lambda raw: base64.urlsafe_b64encode(raw).decode(), 4 / 3),
+    "percent": (lambda raw: quote(raw, safe=""), 1.0),
+    "percent, in small letters": (lambda raw: re.sub("%..", lambda escape: escape[0].lower(), quote(raw, "")), 1.0),
+    "form": (quote_plus, 1.0),
+}
+"""How bytes may be quoted, and how many characters a byte becomes at least."""
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@given(st.binary(max_size=5), st.text(min_size=8, max_size=40), st.binary(max_size=5))
+def test_a_secret_is_masked_in_every_spelling(encoder: str, before: bytes, secret: str, after: bytes) -> None:
+    """A server that quotes a secret in an encoding, with whatever around it, leaves none of its characters."""
+    encode, least = ENCODERS[encoder]
+    quoted = encode(before + secret.encode() + after)
+
+    shown = without(quoted, tuple(map(Secret, spellings(secret))), limit=len(quoted))
+
+    assert MASK in shown
+    assert len(quoted) - len(shown) + len(MASK) >= int(len(secret.encode()) * least) - 1
+
+
+def test_a_short_secret_has_few_spellings() -> None:
+    """In hex or base64 it could be part of any word, and its mask would garble a provider's message."""
+    assert spellings("a b") == {"a b", "a+b", "a%20b"}
