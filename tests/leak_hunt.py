@@ -89,20 +89,27 @@ class Hunt:
         self.met |= {entry for entry in self.exemptions if fnmatchcase(self.test, entry.tests)}
 
     def forget_secrets(self) -> None:
-        """A module's tests are over; the next one's secrets are others."""
+        """A module's tests are over; the next one's secrets are others, and may be this one's ordinary words."""
         self._of_module = leak_forms.Needles()
+        self.new_secrets.clear()
 
     def _look_through(self, place: str) -> None:
         texts = self._texts.pop(place, [])
         content = "\n".join(dict.fromkeys(texts)).encode("utf-8", "surrogatepass")
         self._found |= self.judged(place, content)
 
+    def keep_secrets(self) -> None:
+        """What was made while the tests were collected belongs to all of them."""
+        self._learn(self._always)
+
+    def _learn(self, needles: leak_forms.Needles) -> None:
+        while self.new_secrets:
+            for core in leak_forms.cores(self.new_secrets.pop()):
+                needles.add(core, leak_forms.named(core))
+
     def judged(self, place: str, content: bytes) -> set[str]:
         """Return what is found in the content of a place, but for what is exempt there."""
-        while self.new_secrets:
-            text = self.new_secrets.pop()
-            for core in leak_forms.cores(text):
-                self._of_module.add(core, leak_forms.named(core))
+        self._learn(self._of_module)
         found = self._always.find(content) | self._of_module.find(content)
         if not place.startswith(("file", "name")):
             found |= leak_forms.short_tokens(content)
@@ -132,6 +139,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for owner, name, replacement in listeners(HUNT):
         patches.setattr(owner, name, replacement, raising=False)
     config.add_cleanup(patches.undo)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the secrets that stand in the modules."""
+    HUNT.keep_secrets()
 
 
 @pytest.fixture(scope="session", autouse=True)
