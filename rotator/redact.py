@@ -12,6 +12,12 @@ MASK = "***"
 
 _SHORTEST_ENCODED: Final = 8
 """Of a shorter secret, hex and base64 are too little to be told from what else stands in a text."""
+_PART: Final = 16
+"""So many characters of a secret in a row are no accident."""
+_LONGEST: Final = 65536
+"""Nobody issues a longer token; looking for its parts would take seconds."""
+_ROOM: Final = 4
+"""How many times as much text as may be shown is searched for parts: masks shorten it."""
 _ESCAPE: Final = re.compile("%[0-9A-F]{2}")
 
 
@@ -78,12 +84,30 @@ def spellings(text: str) -> set[str]:
 
 
 def without(text: str, secrets: tuple[Secret | None, ...], *, limit: int = 500) -> str:
-    """Return foreign text that is fit to be shown: no control characters, cut at `limit`, given secrets masked.
+    """Return foreign text fit to be shown: no control characters, cut at `limit`, secrets and parts of them masked.
 
     Used for an authorization server's `error_description`, which may echo the request (RFC 6749 section 5.2).
     """
     known = [secret.reveal() for secret in secrets if secret]
     for secret in sorted(known, key=len, reverse=True):  # a short one inside a longer one must not spare its rest
         text = text.replace(secret, MASK)
+    text = _without_parts(text[: _ROOM * limit], [secret for secret in known if _PART <= len(secret) <= _LONGEST])
     printable = "".join(character if character.isprintable() else " " for character in text)
     return printable[:limit]
+
+
+def _without_parts(text: str, secrets: list[str]) -> str:
+    """Mask what a server quotes of a secret before its own limit cuts it off."""
+    kept = []
+    start = end = 0
+    while (end := start + _PART) <= len(text):
+        whole = next((secret for secret in secrets if text[start:end] in secret), None)
+        if whole is None:
+            kept.append(text[start])
+            start += 1
+            continue
+        while end < len(text) and text[start : end + 1] in whole:
+            end += 1
+        kept.append(MASK)
+        start = end
+    return "".join(kept) + text[start:]

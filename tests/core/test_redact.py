@@ -8,6 +8,7 @@ import json
 import logging
 import pickle
 import re
+import time
 import traceback
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -134,3 +135,22 @@ def test_a_secret_is_masked_in_every_spelling(encoder: str, before: bytes, secre
 def test_a_short_secret_has_few_spellings() -> None:
     """In hex or base64 it could be part of any word, and its mask would garble a provider's message."""
     assert spellings("a b") == {"a b", "a+b", "a%20b"}
+
+
+@given(st.text(alphabet="0123456789abcdef", min_size=16, max_size=60), st.data())
+def test_a_part_of_a_secret_is_masked(secret: str, data: st.DataObject) -> None:
+    """A server whose own limit cuts a quoted secret off, at either end, leaves none of it."""
+    length = data.draw(st.integers(16, len(secret)))
+    start = data.draw(st.integers(0, len(secret) - length))
+
+    assert without(f"bad <{secret[start : start + length]}>.", (Secret(secret),)) == "bad <***>."
+
+
+def test_parts_are_masked_fast() -> None:
+    """A long description beside long tokens takes no second; a token of megabytes is only looked for as a whole."""
+    secrets = tuple(Secret(f"{number:x}" * 4000) for number in range(1 << 12, (1 << 12) + 40))
+    begun_s = time.process_time()
+
+    assert without("d" * 100_000, (*secrets, Secret("r" * (8 << 20)))) == "d" * 500
+
+    assert time.process_time() - begun_s < 1.0
