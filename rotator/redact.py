@@ -15,7 +15,7 @@ _SHORTEST_ENCODED: Final = 8
 _PART: Final = 16
 """So many characters of a secret in a row are no accident."""
 _LONGEST: Final = 65536
-"""Nobody issues a longer token; looking for its parts would take seconds."""
+"""Nobody issues a longer token; its other spellings and its parts would take seconds of a request's own time."""
 _ROOM: Final = 4
 """How many times as much text as may be shown is searched for parts: masks shorten it."""
 _ESCAPE: Final = re.compile("%[0-9A-F]{2}")
@@ -71,7 +71,10 @@ def spellings(text: str) -> set[str]:
     """Return how a server may quote a secret: as it is, percent-encoded, in hex, in base64 wherever it begins."""
     # `replace`: what is no Unicode text has no such encoding, and masking must not fail.
     percent = {quote_plus(text, errors="replace"), quote(text, safe="", errors="replace")}
-    found = {text} | percent | {_ESCAPE.sub(lambda escape: escape[0].lower(), escaped) for escaped in percent}
+    found = {text} | percent
+    if len(text) > _LONGEST:
+        return found
+    found |= {_ESCAPE.sub(lambda escape: escape[0].lower(), escaped) for escaped in percent}
     raw = as_bytes(text)
     if len(raw) < _SHORTEST_ENCODED:
         return found
