@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections import defaultdict
+import threading
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator
 
 BUFFERED = 4000
-"""So many texts of one place are kept before they are looked through: simulated worlds make millions."""
+"""So many texts are kept before they are looked through: simulated worlds make millions."""
 
 
 class Hunt:
@@ -46,7 +47,8 @@ class Hunt:
         self.new_secrets: set[str] = set()
         self._always = leak_forms.of_marks()
         self._of_module = leak_forms.Needles()
-        self._texts: defaultdict[str, list[str]] = defaultdict(list)
+        self._seen: deque[tuple[str, str]] = deque()
+        self._looking = threading.Lock()
         self._found: set[str] = set()
         self._looked_at: dict[str, tuple[int, int]] = {}
 
@@ -56,10 +58,9 @@ class Hunt:
         """Remember a text that came out at a place. Thread-safe."""
         if not text:
             return
-        texts = self._texts[place]
-        texts.append(text if isinstance(text, str) else text.decode("latin-1"))
-        if len(texts) > BUFFERED:
-            self._look_through(place)
+        self._seen.append((place, text if isinstance(text, str) else text.decode("latin-1")))
+        if len(self._seen) > BUFFERED:
+            self._look_through()
 
     def look_into(self, folder: Path) -> None:
         """Look through the names and contents of all files below the folder that changed since the last time."""
@@ -79,8 +80,7 @@ class Hunt:
 
     def findings(self) -> list[str]:
         """Look through what was seen; return what was found since the last call."""
-        for place in list(self._texts):
-            self._look_through(place)
+        self._look_through()
         found, self._found = sorted(self._found), set()
         return found
 
@@ -93,10 +93,14 @@ class Hunt:
         self._of_module = leak_forms.Needles()
         self.new_secrets.clear()
 
-    def _look_through(self, place: str) -> None:
-        texts = self._texts.pop(place, [])
-        content = "\n".join(dict.fromkeys(texts)).encode("utf-8", "surrogatepass")
-        self._found |= self.judged(place, content)
+    def _look_through(self) -> None:
+        texts: defaultdict[str, dict[str, None]] = defaultdict(dict)  # each text once, in order
+        with self._looking:
+            while self._seen:
+                place, text = self._seen.popleft()
+                texts[place][text] = None
+            for place, those in texts.items():
+                self._found |= self.judged(place, "\n".join(those).encode("utf-8", "surrogatepass"))
 
     def keep_secrets(self) -> None:
         """What was made while the tests were collected belongs to all of them."""
