@@ -6,7 +6,8 @@ A policy that suffices for `<mount>/data/<path>` is create, read and update; `ve
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from rotator.documents import document_of
 from rotator.errors import SecretNotFound, StoreUnavailable, StoreWriteInDoubt, VersionConflict
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rotator.model import Document
     from rotator.vault_kv import KvVersion
     from rotator.vault_session import VaultSession
+
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class VaultSecretStore:
@@ -59,15 +62,13 @@ class VaultSecretStore:
         content. An equal document that somebody else wrote there passes for ours, which harms nobody.
         """
         path = self._path(secret)
-        try:
-            number = int(expected or 0)
-        except ValueError:
-            raise VersionConflict(self._what(path), expected=expected) from None
-        try:
-            written = self._kv.write(path, document.fields, cas=number, what=self._what(path))
-        except CasMismatch:
-            return self._repetition(path, self._reread(path), document, expected)
-        return self._versioned(path, written)
+        number = _number(expected)
+        if number is not None:
+            try:
+                return self._versioned(path, self._kv.write(path, document.fields, cas=number, what=self._what(path)))
+            except CasMismatch:
+                pass
+        return self._repetition(path, self._reread(path), document, expected)
 
     def versions(self, secrets: Sequence[str]) -> Mapping[str, str]:
         """See `SecretStore.versions`; never lags.
@@ -120,11 +121,7 @@ class VaultSecretStore:
             raise self._no_such(path)
         if current is not None and current.data is None:
             raise VersionConflict(f"{self._what(path)} (deleted: undelete it first)", expected=expected)
-        if (
-            current is None
-            or str(current.number - 1) != (expected or "0")
-            or _text(current.data) != _text(document.fields)
-        ):
+        if current is None or current.number - 1 != _number(expected) or _text(current.data) != _text(document.fields):
             raise VersionConflict(self._what(path), expected=expected)
         return self._versioned(path, current)
 
@@ -149,6 +146,16 @@ class VaultSecretStore:
         if not parts or {".", ".."} & set(parts):
             raise SecretNotFound(f"store {self.name}: {secret!r} is no path in Vault", hint="a path such as team/app")
         return "/".join(parts)
+
+
+def _number(expected: str | None) -> int | None:
+    """Return the number that check-and-set compares, 0 for a creation; None for what is no version of Vault's.
+
+    Only in the form in which `read` gives it: a lenient reader would take "0" for a creation, and "07" for 7.
+    """
+    if expected is None:
+        return 0
+    return int(expected) if _VERSION.fullmatch(expected) else None
 
 
 def _text(fields: Mapping[str, object] | None) -> str:

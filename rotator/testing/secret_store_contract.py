@@ -190,10 +190,11 @@ class SecretStoreContract:
         """A write that expects a version of a secret that does not exist is SecretNotFound and creates nothing."""
         _, other = _created(harness)
         name = harness.new_name()
-        with pytest.raises(SecretNotFound):
-            harness.store.compare_and_swap(name, _TOKENS, expected=other.version, write_id=_write_id(1))
-        with pytest.raises(SecretNotFound):
-            harness.store.read(name)
+        for number, wrong in enumerate((other.version, "no-such-version-of-this-secret", "0", "")):
+            with pytest.raises(SecretNotFound):
+                harness.store.compare_and_swap(name, _TOKENS, expected=wrong, write_id=_write_id(number))
+            with pytest.raises(SecretNotFound):
+                harness.store.read(name)
 
     def test_a_repeated_write_is_applied_once(self, harness: SecretStoreHarness) -> None:
         """Repeating a write, the creating one included, returns what the first call returned."""
