@@ -1,0 +1,204 @@
+"""Each real secret store on a bench: three independent instances, and the hands of people who do not know rotator."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from local_parts import sql
+from test_aws_store import SecretsOnMoto
+from test_local import SecretsOnDisk
+from test_vault_store import Harness as SecretsInVault
+from vault_harness import MOUNT
+
+from rotator.clocks import SystemClock
+from rotator.stores.aws import AwsSecretStore
+from tests.stateful.differences import AWS_SECRETS, LOCAL_SECRETS, NO_DIFFERENCE, VAULT_SECRETS
+from tests.stateful.secrets_model import SecretsModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rotator.model import Document
+    from rotator.ports import SecretStore
+    from rotator.testing.contracts import SecretStoreHarness
+    from tests.stateful.differences import SecretDifferences
+
+REPLICAS = 3
+
+
+class SecretBench(abc.ABC):
+    """A backend, its adapter three times, and what other programs can do to it."""
+
+    differences: SecretDifferences
+    stores: list[SecretStore]
+    harness: SecretStoreHarness
+    has_labels = False
+    """Whether a person can point at an earlier version, and make a secret without a value."""
+    refuses = True
+
+    def new_name(self) -> str:
+        return self.harness.new_name()
+
+    def edit(self, secret: str, content: str) -> None:
+        self.harness.raw_set(secret, content)
+
+    @abc.abstractmethod
+    def delete(self, secret: str) -> None:
+        """Delete it so that `restore` brings it back."""
+
+    @abc.abstractmethod
+    def restore(self, secret: str) -> None:
+        """Bring it back as it was."""
+
+    @abc.abstractmethod
+    def wipe(self, secret: str) -> None:
+        """Delete it for good, whether it is marked deleted or not."""
+
+    def refused(self) -> Document:
+        return self.harness.refused_document()
+
+    @contextlib.contextmanager
+    def between(self, store: SecretStore, act: Callable[[], None]) -> Iterator[None]:
+        """Let `act` happen after everything that a write does but its last request.
+
+        A write that is one request has nothing in between: then it happens before.
+        """
+        act()
+        yield
+
+
+class ModelBench(SecretBench):
+    """The in-memory model against itself: what fails here is a fault of the machine."""
+
+    differences = NO_DIFFERENCE
+    refuses = False
+
+    def __init__(self) -> None:
+        self.memory = SecretsModel(self.differences)
+        self.stores = [self.memory] * REPLICAS
+        self._count = 0
+
+    def new_name(self) -> str:
+        self._count += 1
+        return f"oauth/{self._count}"
+
+    def edit(self, secret: str, content: str) -> None:
+        self.memory.raw_put(secret, content)
+
+    def delete(self, secret: str) -> None:
+        self.memory.raw_delete(secret)
+
+    def restore(self, secret: str) -> None:
+        self.memory.raw_restore(secret)
+
+    def wipe(self, secret: str) -> None:
+        self.memory.raw_wipe(secret)
+
+
+class LocalBench(SecretBench):
+    """One SQLite file."""
+
+    differences = LOCAL_SECRETS
+    refuses = False
+
+    def __init__(self, harness: SecretsOnDisk) -> None:
+        self.harness = harness
+        self.stores = [harness.reopened() for _ in range(REPLICAS)]
+        self._removed: dict[str, Any] = {}
+
+    def delete(self, secret: str) -> None:
+        (self._removed[secret],) = sql(self.harness.path, "SELECT * FROM secret WHERE name = ?", secret)
+        self.harness.raw_delete(secret)
+
+    def restore(self, secret: str) -> None:
+        sql(self.harness.path, "INSERT INTO secret VALUES (?, ?, ?, ?, ?, ?)", *self._removed.pop(secret))
+
+    def wipe(self, secret: str) -> None:
+        self.harness.raw_delete(secret)
+
+
+class VaultBench(SecretBench):
+    """KV version 2, over HTTP."""
+
+    differences = VAULT_SECRETS
+
+    def __init__(self, harness: SecretsInVault) -> None:
+        self.harness = harness
+        self.vault = harness.vault
+        self.stores = [harness.reopened() for _ in range(REPLICAS)]
+
+    def delete(self, secret: str) -> None:
+        self.harness.raw_delete(secret)
+
+    def restore(self, secret: str) -> None:
+        newest = self.vault.raw("GET", f"{MOUNT}/metadata/{secret}")["data"]["current_version"]
+        self.vault.raw("POST", f"{MOUNT}/undelete/{secret}", {"versions": [newest]})
+
+    def wipe(self, secret: str) -> None:
+        self.vault.raw("DELETE", f"{MOUNT}/metadata/{secret}")
+
+
+class AwsBench(SecretBench):
+    """Secrets Manager, over HTTP."""
+
+    differences = AWS_SECRETS
+    has_labels = True
+
+    def __init__(self, harness: SecretsOnMoto) -> None:
+        self.harness = harness
+        self.client = harness.client
+        self.clients = [harness._client("moto") for _ in range(REPLICAS)]
+        self.stores = [AwsSecretStore("main", client, SystemClock()) for client in self.clients]
+
+    def edit(self, secret: str, content: str) -> None:
+        try:
+            self.harness.raw_set(secret, content)
+        except self.client.exceptions.ResourceExistsException:  # it exists and holds no value yet
+            self.client.put_secret_value(SecretId=secret, SecretString=content)
+
+    def delete(self, secret: str) -> None:
+        self.client.delete_secret(SecretId=secret, RecoveryWindowInDays=7)
+
+    def restore(self, secret: str) -> None:
+        self.client.restore_secret(SecretId=secret)
+
+    def wipe(self, secret: str) -> None:
+        with contextlib.suppress(self.client.exceptions.InvalidRequestException):
+            self.client.restore_secret(SecretId=secret)
+        self.harness.raw_delete(secret)
+
+    def make_empty(self, secret: str) -> None:
+        self.client.create_secret(Name=secret)
+
+    def roll_back(self, secret: str, version: str) -> None:
+        current = self.client.get_secret_value(SecretId=secret, VersionStage="AWSCURRENT")["VersionId"]
+        if current != version:
+            self.client.update_secret_version_stage(
+                SecretId=secret, VersionStage="AWSCURRENT", RemoveFromVersionId=current, MoveToVersionId=version
+            )
+
+    @contextlib.contextmanager
+    def between(self, store: SecretStore, act: Callable[[], None]) -> Iterator[None]:
+        events = self.clients[self.stores.index(store)].meta.events
+        pending = [act]
+
+        def handler(**_: object) -> None:
+            if pending:
+                pending.pop()()
+
+        last = [f"before-call.secrets-manager.{name}" for name in ("UpdateSecretVersionStage", "CreateSecret")]
+        for event in last:
+            events.register_first(event, handler)
+        try:
+            yield
+        finally:
+            for event in last:
+                events.unregister(event, handler)
+
+
+def text_of(fields: dict[str, Any]) -> str:
+    """Return the text that another program puts; not rotator's own form."""
+    return json.dumps(fields, indent=1)
