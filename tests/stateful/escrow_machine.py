@@ -183,9 +183,7 @@ class EscrowMachine(RuleBasedStateMachine):
         writers = [self.bench.writer(n, self.identities[secret]) for n in range(THREADS)]
         race(lambda n: self.bench.escrows[n % REPLICAS].keep(entries[n], writers[n]), threads=THREADS)
         record = self.bench.writer(0, self.identities[secret]).record
-        others = any(
-            one == self.identities[secret] and damaged not in numbered for one, damaged in self.model.damaged
-        )
+        others = any(one == self.identities[secret] and damaged not in numbered for one, damaged in self.model.damaged)
         last = {} if others else {one.parent: one for one in self.bench.escrows[0].waiting(record)}
         for entry in entries:
             kept = last.get(entry.parent, entry)

@@ -8,9 +8,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from local_parts import sql
-from test_aws_store import SecretsOnMoto
-from test_local import SecretsOnDisk
-from test_vault_store import Harness as SecretsInVault
 from vault_harness import MOUNT
 
 from rotator.clocks import SystemClock
@@ -20,6 +17,10 @@ from tests.stateful.secrets_model import SecretsModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from test_aws_store import SecretsOnMoto
+    from test_local import SecretsOnDisk
+    from test_vault_store import Harness as SecretsInVault
 
     from rotator.model import Document
     from rotator.ports import SecretStore

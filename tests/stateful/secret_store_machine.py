@@ -304,7 +304,9 @@ class SecretStoreMachine(RuleBasedStateMachine):
             assert real.content == modelled.content
             assert self.identities.setdefault(name, real.identity) == real.identity
             assert self.real_of.setdefault((name, modelled.version), real.version) == real.version
-            assert self.content_of.setdefault((name, real.version), real.content) == real.content, "one text, two contents"
+            assert self.content_of.setdefault((name, real.version), real.content) == real.content, (
+                "one text, two contents"
+            )
         else:
             assert real == modelled
 

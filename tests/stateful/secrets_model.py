@@ -108,9 +108,7 @@ class SecretsModel(MemorySecretStore):
 
     # -------------------------------------------------------------------------------------------------- within
 
-    def _add(
-        self, secret: str, content: str | bytes, write_id: str = "", replaced: str | None = None
-    ) -> _Version:
+    def _add(self, secret: str, content: str | bytes, write_id: str = "", replaced: str | None = None) -> _Version:
         key = (secret, write_id, str(content), replaced or "")
         again = self._by_write.get(key) if self._differences.one_write_one_version and write_id else None
         if again is not None:

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from local_parts import sql
-from test_dynamodb_state import TableHarness
-from test_local import StateOnDisk
-from test_vault_state import Harness as RecordsInVault
 from vault_harness import MOUNT
 
 from rotator import aws_session
@@ -20,6 +17,9 @@ from tests.stateful.secret_benches import REPLICAS
 
 if TYPE_CHECKING:
     import boto3
+    from test_dynamodb_state import TableHarness
+    from test_local import StateOnDisk
+    from test_vault_state import Harness as RecordsInVault
 
     from rotator.ports import StateStore
 
@@ -128,7 +128,7 @@ class VaultStateBench(StateBench):
         self.harness = harness
         self.stores = [harness.reopened() for _ in range(REPLICAS)]
 
-    def damage(self, key: str, revision: int) -> None:  # noqa: ARG002 - Vault counts by itself
+    def damage(self, key: str, revision: int) -> None:
         self.harness.vault.raw("POST", self._path("data", key), {"data": {"record": CUT}})
 
     def lose(self, key: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from test_aws_store import SecretsOnMoto
 from test_local import SecretsOnDisk
 from test_vault_store import Harness as SecretsInVault

@@ -1,0 +1,125 @@
+"""The schedule under a budget, against every schedule that there is for a few credentials."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise, permutations
+from typing import TYPE_CHECKING
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from rotator.agenda import Agenda
+from rotator.documents import stored_tokens
+from rotator.model import RateLimit, StoredTokens
+from rotator.schedule import Planned, latest_starts, timing
+from tests.core.parts import EPOCH_S, NOW, at, fields, stored
+from tests.rotation.world import credential, provider
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+law = settings(max_examples=200, deadline=None)
+LIMIT = RateLimit(1, 8.0)
+INTERVAL_S = LIMIT.interval_s  # ten seconds, slack included
+
+jobs = st.lists(st.tuples(st.integers(0, 90), st.integers(0, 60)), min_size=1, max_size=5).map(
+    lambda drawn: [Planned(f"c{n}", at(due), at(due + slack)) for n, (due, slack) in enumerate(drawn)]
+)
+
+
+def seconds(instant: datetime) -> float:
+    return (instant - NOW).total_seconds()
+
+
+def best_lateness(planned: list[Planned], interval_s: float) -> float:
+    """Return how late the latest refresh is in the best of all orders, begun now; nothing of the schedule is used."""
+    return min(
+        max(place * interval_s - seconds(one.deadline) for place, one in enumerate(order))
+        for order in permutations(planned)
+    )
+
+
+@law
+@given(jobs)
+def test_starts_are_as_late_as_the_deadlines_order_allows(planned: list[Planned]) -> None:
+    """Earlier deadlines start first, and each start is its due time or exactly one interval before the next start."""
+    starts = latest_starts(planned, INTERVAL_S)
+    ordered = sorted(planned, key=lambda one: (one.deadline, one.name))
+    assert list(starts) == [one.name for one in reversed(ordered)]
+    assert set(starts) == {one.name for one in planned}
+    for one, following in pairwise(ordered):
+        before_it = starts[following.name] - timedelta(seconds=INTERVAL_S)
+        assert starts[one.name] == min(one.due_at, before_it)
+    assert starts[ordered[-1].name] == ordered[-1].due_at
+
+
+@law
+@given(jobs, st.floats(0, 60))
+def test_more_budget_never_starts_earlier(planned: list[Planned], less_s: float) -> None:
+    """Where requests may follow more closely, no start moves to the earlier side."""
+    tight, loose = latest_starts(planned, INTERVAL_S + less_s), latest_starts(planned, INTERVAL_S)
+    assert all(tight[name] <= loose[name] for name in loose)
+
+
+@law
+@given(jobs, st.tuples(st.integers(0, 90), st.integers(0, 60)))
+def test_one_credential_more_never_starts_the_others_later(planned: list[Planned], more: tuple[int, int]) -> None:
+    """A newcomer takes room from those before it, and gives none."""
+    newcomer = Planned("new", at(more[0]), at(sum(more)))
+    before, after = latest_starts(planned, INTERVAL_S), latest_starts([*planned, newcomer], INTERVAL_S)
+    assert all(after[name] <= start for name, start in before.items())
+
+
+@law
+@given(jobs)
+def test_if_any_schedule_keeps_all_deadlines_the_agenda_does(planned: list[Planned]) -> None:
+    """Promise 9: what the agenda brings up, sent no faster than the budget, is late for nobody where it need not be."""
+    assume(best_lateness(planned, INTERVAL_S) <= 0)
+    agenda, free_at, sent = Agenda(), NOW, {}
+    deadline_of = {one.name: one.deadline for one in planned}
+    for one in planned:
+        agenda.plan(one.name, one.due_at, lane="l", limit=LIMIT, planned=one)
+    now: datetime | None = NOW
+    while now is not None:
+        for name, _ in agenda.take_due(now):
+            free_at = max(free_at, now)
+            sent[name] = free_at
+            free_at += timedelta(seconds=INTERVAL_S)
+        upcoming = agenda.next_at()
+        now = None if upcoming is None else max(upcoming, now)
+    assert set(sent) == set(deadline_of)
+    assert {name: when for name, when in sent.items() if when > deadline_of[name]} == {}
+
+
+# ------------------------------------------------------------------------------------------------- one credential
+
+
+@law
+@given(
+    lifetime_s=st.integers(1, 200_000),
+    horizon_s=st.just(0.0) | st.floats(0, 90_000),
+    earliest_s=st.just(0.0) | st.floats(0, 90_000),
+    start_s=st.integers(-300_000, 300_000),
+)
+def test_the_budget_only_moves_a_start_to_the_earlier_side(
+    lifetime_s: int, horizon_s: float, earliest_s: float, start_s: int
+) -> None:
+    """A start that the budget demands makes nothing later, and never passes `earliest_refresh`; the end stays."""
+    one = credential(provider=provider(earliest_refresh_s=earliest_s))
+    tokens = stored_tokens(stored(fields(expires_at=EPOCH_S + lifetime_s)), one.provider)
+    assert isinstance(tokens, StoredTokens)
+    free = timing(one, tokens, horizon_s=horizon_s)
+    bound = timing(one, tokens, horizon_s=horizon_s, start_at=at(start_s))
+    assert free.due_at
+    assert bound.due_at
+    assert free.eligible_at
+    assert bound.eligible_at
+    assert bound.due_at <= free.due_at
+    assert bound.eligible_at <= bound.due_at
+    assert bound.eligible_at <= free.eligible_at
+    assert min(bound.due_at, bound.eligible_at) >= at(earliest_s)
+    assert max(bound.due_at, at(start_s)) <= max(free.due_at, at(start_s))
+    assert (bound.expires_at, bound.last_try_at) == (free.expires_at, free.last_try_at)
+    if at(start_s) >= free.due_at:
+        assert bound == free
