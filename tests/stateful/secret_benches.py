@@ -7,6 +7,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ReadTimeoutError
 from local_parts import sql
 from vault_harness import MOUNT
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from tests.stateful.differences import SecretDifferences
 
 REPLICAS = 3
+LAST = ("UpdateSecretVersionStage", "CreateSecret")
+"""The operations of Secrets Manager that make a write visible."""
 
 
 class SecretBench(abc.ABC):
@@ -39,6 +42,7 @@ class SecretBench(abc.ABC):
     has_labels = False
     """Whether a person can point at an earlier version, and make a secret without a value."""
     refuses = True
+    loses_answers = False
 
     def new_name(self) -> str:
         return self.harness.new_name()
@@ -69,6 +73,11 @@ class SecretBench(abc.ABC):
         """
         act()
         yield
+
+    @contextlib.contextmanager
+    def losing(self, store: SecretStore, which: int) -> Iterator[bool]:
+        """Break the connection in one of a write's requests; yields whether that request is carried out."""
+        raise NotImplementedError
 
 
 class ModelBench(SecretBench):
@@ -141,12 +150,25 @@ class VaultBench(SecretBench):
     def wipe(self, secret: str) -> None:
         self.vault.raw("DELETE", f"{MOUNT}/metadata/{secret}")
 
+    @property
+    def loses_answers(self) -> bool:  # type: ignore[override]
+        """Only the double does, a real server does not."""
+        return hasattr(self.vault, "double")
+
+    @contextlib.contextmanager
+    def losing(self, store: SecretStore, which: int) -> Iterator[bool]:
+        applied = which % 2 == 0
+        self.vault.double.drop(path=f"{MOUNT}/data", method="POST", applied=applied)  # type: ignore[attr-defined]
+        yield applied
+        self.vault.double._faults.clear()  # type: ignore[attr-defined] # a write that was never sent leaves it behind
+
 
 class AwsBench(SecretBench):
     """Secrets Manager, over HTTP."""
 
     differences = AWS_SECRETS
     has_labels = True
+    loses_answers = True
 
     def __init__(self, harness: SecretsOnMoto) -> None:
         self.harness = harness
@@ -183,21 +205,34 @@ class AwsBench(SecretBench):
 
     @contextlib.contextmanager
     def between(self, store: SecretStore, act: Callable[[], None]) -> Iterator[None]:
-        events = self.clients[self.stores.index(store)].meta.events
         pending = [act]
 
         def handler(**_: object) -> None:
             if pending:
                 pending.pop()()
 
-        last = [f"before-call.secrets-manager.{name}" for name in ("UpdateSecretVersionStage", "CreateSecret")]
-        for event in last:
-            events.register_first(event, handler)
+        with self._on(store, "before-call", LAST, handler):
+            yield
+
+    @contextlib.contextmanager
+    def losing(self, store: SecretStore, which: int) -> Iterator[bool]:
+        def lose(**_: object) -> None:
+            raise ReadTimeoutError(endpoint_url="http://moto")
+
+        with self._on(store, "before-parse", (("PutSecretValue",), LAST)[which % 2], lose):
+            yield True
+
+    @contextlib.contextmanager
+    def _on(self, store: SecretStore, moment: str, operations: tuple[str, ...], handler: Any) -> Iterator[None]:
+        events = self.clients[self.stores.index(store)].meta.events
+        names = [f"{moment}.secrets-manager.{operation}" for operation in operations]
+        for name in names:
+            events.register_first(name, handler)
         try:
             yield
         finally:
-            for event in last:
-                events.unregister(event, handler)
+            for name in names:
+                events.unregister(name, handler)
 
 
 def text_of(fields: dict[str, Any]) -> str:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from rotator.errors import RotatorError, StoreRejected, VersionConflict
+from rotator.errors import (
+    RotatorError,
+    SecretNotFound,
+    StoreRejected,
+    StoreUnavailable,
+    StoreWriteInDoubt,
+    VersionConflict,
+)
 from rotator.model import Document, Versioned
 from rotator.testing.contracts import race
 from tests.stateful.running import THREADS, assert_same_error, outcome
@@ -104,8 +111,15 @@ class SecretStoreMachine(RuleBasedStateMachine):
     @rule(replica=replicas, which=st.integers(0, 50), document=documents)
     def reuse_id(self, replica: int, which: int, document: Document) -> None:
         """Another content under the id and expectation of an earlier write."""
+        self._write(replica, replace(self.writes[-1 - which % len(self.writes)], document=document))
+
+    @precondition(lambda self: self.writes)
+    @rule(replica=replicas, which=st.integers(0, 50), basis=expectations)
+    def rebase(self, replica: int, which: int, basis: tuple[str, int]) -> None:
+        """An earlier write again, its id too, on another version."""
         one = self.writes[-1 - which % len(self.writes)]
-        self._write(replica, Write(one.secret, document, one.modelled, one.real, one.write_id))
+        modelled, real = self._expected(self.names[one.secret], basis)
+        self._write(replica, replace(one, modelled=modelled, real=real))
 
     @precondition(lambda self: self.bench.refuses)
     @rule(replica=replicas, secret=secrets, basis=expectations)
@@ -114,8 +128,7 @@ class SecretStoreMachine(RuleBasedStateMachine):
         one = self._new(secret, basis, self.bench.refused())
         if self._is_writable(one.secret):
             real = self._swapped(replica, one)
-            assert isinstance(real, StoreRejected | VersionConflict | RotatorError)
-            assert not isinstance(real, Versioned)
+            assert isinstance(real, StoreRejected | VersionConflict | SecretNotFound)
 
     # ------------------------------------------------------------------------------------------- what people do
 
@@ -186,6 +199,26 @@ class SecretStoreMachine(RuleBasedStateMachine):
         self._compare(self.names[secret], real, self._modelled(one))
         if not happened:
             interrupt()
+
+    @precondition(lambda self: self.bench.loses_answers)
+    @rule(replica=replicas, secret=secrets, basis=expectations, document=documents, which=st.integers(0, 3))
+    def swap_and_lose_the_answer(
+        self, replica: int, secret: int, basis: tuple[str, int], document: Document, which: int
+    ) -> None:
+        """The connection breaks in a write: what the adapter says of it is true, and the repetition settles it."""
+        one = self._new(secret, basis, document)
+        unfenced = self.model.state_of(self.names[secret]) == "empty" and one.modelled not in {None, ""}
+        if unfenced or not self._is_writable(secret):
+            return
+        with self.bench.losing(self._store(replica), which) as applied:
+            real = self._swapped(replica, one)
+        if isinstance(real, StoreWriteInDoubt):
+            if applied:
+                self._modelled(one)
+        elif not isinstance(real, StoreUnavailable):  # surely not applied
+            self._compare(self.names[secret], real, self._modelled(one))
+        self.every_secret_is_as_the_model_says()
+        self._write(replica + 1, one)
 
     @rule(secret=secrets, basis=expectations, theirs=st.lists(documents, min_size=THREADS, max_size=THREADS))
     def compete(self, secret: int, basis: tuple[str, int], theirs: list[Document]) -> None:
@@ -285,7 +318,7 @@ class SecretStoreMachine(RuleBasedStateMachine):
         if self.model.state_of(self.names[secret]) == "there":
             self.bench.delete(self.names[secret])
             self.model.raw_delete(self.names[secret])
-            if not self.bench.differences.deletion_is_a_mark:
+            if self.bench.differences.numbers_begin_anew and not self.bench.differences.deletion_is_a_mark:
                 self._forget(self.names[secret])
 
     def _roll_back(self, secret: int, which: int) -> None:
@@ -311,9 +344,7 @@ class SecretStoreMachine(RuleBasedStateMachine):
             assert real == modelled
 
     def _forget(self, name: str) -> None:
-        """Forget what the versions of a secret held: it is gone, and where numbers begin anew they come again."""
-        if not self.bench.differences.numbers_begin_anew:
-            return
+        """Forget what the versions of a secret held: one that is made under its name later is another secret."""
         for known in [known for known in self.content_of if known[0] == name]:
             del self.content_of[known]
 

@@ -29,14 +29,14 @@ def test_the_model_answers_like_itself() -> None:
 
 def test_the_local_store_answers_like_the_model(tmp_path: Path) -> None:
     """SQLite: three instances on one file, and a person with the sqlite3 program."""
-    walk(machine_on(LocalBench(SecretsOnDisk(tmp_path))), 20)
+    walk(machine_on(LocalBench(SecretsOnDisk(tmp_path))), 15)
 
 
 def test_the_vault_store_answers_like_the_model(vault: Vault) -> None:
     """Vault's KV version 2 over HTTP: three sessions, and a person with the vault program."""
-    walk(machine_on(VaultBench(SecretsInVault(vault))), 20)
+    walk(machine_on(VaultBench(SecretsInVault(vault))), 15)
 
 
 def test_the_aws_store_answers_like_the_model(fake_session: boto3.Session, moto_url: str) -> None:
     """Secrets Manager over HTTP: three clients, and a person who edits, deletes, restores and moves labels."""
-    walk(machine_on(AwsBench(SecretsOnMoto(fake_session, moto_url, moto_url, moto_url))), 20)
+    walk(machine_on(AwsBench(SecretsOnMoto(fake_session, moto_url, moto_url, moto_url))), 8)
