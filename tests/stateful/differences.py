@@ -29,6 +29,7 @@ class SecretDifferences:
         one_write_one_version: The version's text follows from the write, so that a repetition after a roll-back brings
             the same text back.
         first_value_is_unfenced: A secret that never held a value takes its first one whatever the write expects.
+        creators_are_not_judged: What serves the calls cannot be asked by several creators of one name at once.
     """
 
     objects_only: Reason = None
@@ -40,6 +41,7 @@ class SecretDifferences:
     ids_are_not_kept: Reason = None
     one_write_one_version: Reason = None
     first_value_is_unfenced: Reason = None
+    creators_are_not_judged: Reason = None
 
 
 NO_DIFFERENCE = SecretDifferences()
@@ -62,6 +64,7 @@ AWS_SECRETS = SecretDifferences(
     deleted_is_not_written="moto takes a PutSecretValue on a secret marked deleted; AWS refuses it",
     one_write_one_version="the version id is derived from the write: that is what makes its repetition harmless",
     first_value_is_unfenced="AWS makes a first version current by itself; there is nothing that it could replace",
+    creators_are_not_judged="moto now and then answers HTTP 500 to one of them, which leaves doubt and is said so",
 )
 
 

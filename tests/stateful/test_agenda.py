@@ -29,11 +29,7 @@ def after(seconds: float) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What stands in the list.
-
-    Args:
-        settled: When its lane was last walked through with it in it; None before.
-    """
+    """What stands in the list; `start` is None until a walk through its lane moves it."""
 
     at: datetime
     lane: str
@@ -74,7 +70,8 @@ class AgendaMachine(RuleBasedStateMachine):
 
     @rule()
     def sleep_until_the_next(self) -> None:
-        """The daemon sleeps for as long as the agenda lets it: just before that, nothing was due."""
+        """The daemon looks, then sleeps for as long as the agenda lets it: just before that, nothing was due."""
+        self._look()  # a lane's first walk is at the next look, and not at an instant of its own
         upcoming = self.agenda.next_at()
         if upcoming is None:
             assert self.plans == {}
@@ -86,9 +83,14 @@ class AgendaMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_next_look_is_not_too_late(self) -> None:
-        """Nothing that stands in the list comes up before the agenda wants to be asked."""
+        """Nothing comes up, and no lane has to be walked through again, before the agenda wants to be asked."""
         upcoming = self.agenda.next_at()
         times = [one.start or one.at for one in self.plans.values()]
+        times += [
+            self.settled[lane] + timedelta(seconds=SETTLE_S)
+            for lane, changed in self.changed.items()
+            if changed is not None and lane in self.settled
+        ]
         assert not times or (upcoming is not None and upcoming <= min(times))
 
     def _look(self) -> list[tuple[str, datetime | None]]:
