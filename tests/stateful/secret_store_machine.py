@@ -109,6 +109,14 @@ class SecretStoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.writes)
     @rule(replica=replicas, which=st.integers(0, 50), document=documents)
+    def repeat_after_an_edit(self, replica: int, which: int, document: Document) -> None:
+        """An early write again, often the creation, right after somebody wrote."""
+        one = self.writes[which % len(self.writes)]
+        self._edit(one.secret, document, None)
+        self._write(replica, one)
+
+    @precondition(lambda self: self.writes)
+    @rule(replica=replicas, which=st.integers(0, 50), document=documents)
     def reuse_id(self, replica: int, which: int, document: Document) -> None:
         """Another content under the id and expectation of an earlier write."""
         self._write(replica, replace(self.writes[-1 - which % len(self.writes)], document=document))
