@@ -116,10 +116,14 @@ class SecretStoreMachine(RuleBasedStateMachine):
         self._write(replica, one)
 
     @precondition(lambda self: self.writes)
-    @rule(replica=replicas, which=st.integers(0, 50), document=documents)
-    def reuse_id(self, replica: int, which: int, document: Document) -> None:
-        """Another content under the id and expectation of an earlier write."""
-        self._write(replica, replace(self.writes[-1 - which % len(self.writes)], document=document))
+    @rule(replica=replicas, which=st.integers(0, 50), document=documents, back=st.booleans())
+    def reuse_id(self, replica: int, which: int, document: Document, back: bool) -> None:
+        """Another content under the id and expectation of an earlier write, perhaps rolled back to its beginning."""
+        one = self.writes[-1 - which % len(self.writes)]
+        numbers = self._known_numbers(self.names[one.secret])
+        if back and one.modelled in map(str, numbers):
+            self._roll_back(one.secret, numbers.index(int(one.modelled or 0)))
+        self._write(replica, replace(one, document=document))
 
     @precondition(lambda self: self.writes)
     @rule(replica=replicas, which=st.integers(0, 50), basis=expectations)
@@ -182,7 +186,8 @@ class SecretStoreMachine(RuleBasedStateMachine):
     ) -> None:
         """Somebody gets between the first and the last request of a write."""
         one = self._new(secret, basis, document)
-        if not self._is_writable(secret):
+        # A first value is there with the first request: nothing gets in between.
+        if not self._is_writable(secret) or self.model.state_of(self.names[secret]) == "empty":
             return
         happened: list[bool] = []
         act = data.draw(st.sampled_from(["edit", "delete", "roll_back", "swap"]))
@@ -334,11 +339,14 @@ class SecretStoreMachine(RuleBasedStateMachine):
 
     def _roll_back(self, secret: int, which: int) -> None:
         name = self.names[secret]
-        numbers = [number for number in self.model.numbers(name) if (name, str(number)) in self.real_of]
+        numbers = self._known_numbers(name)
         if self.bench.has_labels and numbers and self.model.state_of(name) == "there":
             number = numbers[which % len(numbers)]
             self.bench.roll_back(name, self.real_of[name, str(number)])
             self.model.raw_roll_back(name, number)
+
+    def _known_numbers(self, name: str) -> list[int]:
+        return [number for number in self.model.numbers(name) if (name, str(number)) in self.real_of]
 
     def _compare(self, name: str, real: Any, modelled: Any) -> None:
         if isinstance(modelled, RotatorError):
