@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -21,29 +22,29 @@ if TYPE_CHECKING:
 class Cooldowns:
     """Notes and reads cooldowns per provider and client. Thread-safe.
 
-    A cooldown that could not be written is remembered here and written with the next look at that provider: a state
-    that fails for seconds must not let this process send into a pause of an hour.
+    Whatever is learnt, by a note or by a read, only ever lengthens what is known here: a read that began before a note
+    ends after it, and must not hide it. A cooldown that could not be written is written with the next look at that
+    provider: a state that fails for seconds must not let this process send into a pause of an hour.
     """
 
     state: StateStore
     retrier: Retrier
-    _unwritten: dict[str, tuple[datetime, str]] = field(default_factory=dict)
-    _known: dict[str, datetime] = field(default_factory=dict)
+    _known: dict[str, tuple[datetime, str]] = field(default_factory=dict)
+    _unwritten: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, key: str, until: datetime, reason: str) -> None:
         """Make a cooldown known, to every replica if the state answers. Never shortens one."""
-        known = self._known.get(key)
-        self._known[key] = until if known is None else max(known, until)
-        before = self._unwritten.get(key)
-        if before is not None and before[0] >= until:
-            until, reason = before
-        self._unwritten[key] = (until, reason)
+        with self._lock:
+            self._learn(key, until, reason)
+            self._unwritten.add(key)
         with contextlib.suppress(StoreError):
-            self._write(key, until, reason)
+            self._write(key)
 
     def known(self, key: str) -> datetime | None:
         """Return until when this process knows that nobody sends, without asking the state."""
-        return self._known.get(key)
+        known = self._known.get(key)
+        return known[0] if known else None
 
     def record(self, key: str) -> ProviderRecord:
         """Return what is known of a provider and client: one read of the state.
@@ -51,22 +52,32 @@ class Cooldowns:
         Raises:
             StoreError: The state cannot be read.
         """
-        pending = self._unwritten.get(key)
-        if pending:
+        if key in self._unwritten:
             with contextlib.suppress(StoreError):
-                return self._write(key, *pending)
+                return self._write(key)
         record, _ = read_provider(self.state, key, self.retrier)
-        if pending:
-            return _cooled(record, *pending)
-        if record.cooldown_until:
-            self._known[key] = record.cooldown_until
-        return record
+        return self._compared(key, record)
 
-    def _write(self, key: str, until: datetime, reason: str) -> ProviderRecord:
-        written = change_provider(self.state, key, self.retrier, lambda record: _cooled(record, until, reason))
-        if self._unwritten.get(key) == (until, reason):
-            self._unwritten.pop(key, None)
-        return written
+    def _write(self, key: str) -> ProviderRecord:
+        written = change_provider(self.state, key, self.retrier, lambda record: _cooled(record, *self._known[key]))
+        return self._compared(key, written)
+
+    def _compared(self, key: str, record: ProviderRecord) -> ProviderRecord:
+        """Return a record that the state holds, with the pause that only this process knows of; learn from it."""
+        with self._lock:
+            if record.cooldown_until:
+                self._learn(key, record.cooldown_until, record.reason)
+            if key not in self._known:
+                return record
+            known = _cooled(record, *self._known[key])
+            if known is record:
+                self._unwritten.discard(key)  # the state has it, whoever wrote it
+            return known
+
+    def _learn(self, key: str, until: datetime, reason: str) -> None:
+        known = self._known.get(key)
+        if known is None or known[0] < until:
+            self._known[key] = (until, reason)
 
 
 def _cooled(record: ProviderRecord, until: datetime, reason: str) -> ProviderRecord:

@@ -69,3 +69,22 @@ def test_without_the_state_there_is_no_answer() -> None:
     cooldowns.note(KEY, at(60), "429")
     with pytest.raises(StoreUnavailable):
         cooldowns.record(KEY)
+
+
+def test_a_read_that_began_before_a_note_does_not_hide_it() -> None:
+    """Promise 5: a thread that reads the record while another one is told to wait learns of that, and forgets nothing."""
+    state = MemoryStateStore()
+    cooldowns = over(state)
+    cooldowns.note(KEY, at(1), "429 of yesterday")
+    real = state.read
+
+    def told_meanwhile(key: str) -> object:
+        found = real(key)
+        state.read = real  # type: ignore[method-assign]
+        cooldowns.note(KEY, at(3600), "429")
+        return found
+
+    state.read = told_meanwhile  # type: ignore[method-assign, assignment]
+    assert cooldowns.record(KEY).cooldown_until == at(3600)
+    assert cooldowns.known(KEY) == at(3600)
+    assert shared(state) == at(3600)
