@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rotator.errors import StoreError
+from rotator.errors import StoreError, StoreUnavailable
 from rotator.ledger import change_provider, read_provider
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ class Cooldowns:
 
     Whatever is learnt, by a note or by a read, only ever lengthens what is known here: a read that began before a note
     ends after it, and must not hide it. A cooldown that could not be written is written with the next look at that
-    provider: a state that fails for seconds must not let this process send into a pause of an hour.
+    provider, at the end of a pass (`flush`), or by the parts of a new configuration (`take_over`): a state that fails
+    for seconds must not let this process, or the next one, send into a pause of an hour.
     """
 
     state: StateStore
@@ -57,6 +58,30 @@ class Cooldowns:
                 return self._write(key)
         record, _ = read_provider(self.state, key, self.retrier)
         return self._compared(key, record)
+
+    def flush(self) -> None:
+        """Write what the state has not taken yet, as far as it takes it now.
+
+        Bounded: a state that does not answer is asked once, with the usual retries, and not for every pause anew.
+        """
+        with self._lock:
+            unwritten = sorted(self._unwritten)
+        for key in unwritten:
+            try:
+                self._write(key)
+            except StoreUnavailable:
+                return
+            except StoreError:
+                continue
+
+    def take_over(self, before: Cooldowns) -> None:
+        """Keep to the pauses that another configuration's parts knew of, in this one's state too: it may be another."""
+        with before._lock:
+            pauses = dict(before._known)
+        with self._lock:
+            for key, pause in pauses.items():
+                self._learn(key, *pause)
+                self._unwritten.add(key)
 
     def _write(self, key: str) -> ProviderRecord:
         written = change_provider(self.state, key, self.retrier, lambda record: _cooled(record, *self._known[key]))

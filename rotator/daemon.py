@@ -140,6 +140,7 @@ class Daemon:
                 if self._stopping:
                     dispatcher.abandon()
                     if not dispatcher.running:
+                        self.app.observer.cooldowns.flush()
                         return
                     self._bell.wait(LONGEST_SLEEP_S)
                     continue
@@ -276,7 +277,11 @@ class Daemon:
         self._agenda.plan(name, at, lane=watched.lane, limit=limit, planned=planned)
 
     def _check_changes(self) -> None:
-        """List versions, store by store, and look at what changed; a store that fails is asked again next time."""
+        """List versions, store by store, and look at what changed; a store that fails is asked again next time.
+
+        Also the moment to write pauses that the state did not take: the next look at their provider may be far.
+        """
+        self.app.observer.cooldowns.flush()
         by_store: dict[str, list[Watched]] = {}
         for watched in self._watched.values():
             by_store.setdefault(watched.credential.store, []).append(watched)
@@ -309,6 +314,8 @@ class Daemon:
             for job, outcome in dispatcher.finished():
                 self._done(job, outcome)
         self.app.trail.close()
+        self.app.observer.cooldowns.flush()
+        app.observer.cooldowns.take_over(self.app.observer.cooldowns)
         self.app = app
         self._agenda = Agenda()
         self._watched.clear()

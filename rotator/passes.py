@@ -128,6 +128,7 @@ class Passes:
                 self._wait(dispatcher, bell, opens)
                 for _, outcome in dispatcher.finished():
                     done(outcome)
+        self.observer.cooldowns.flush()  # the process may end now, and its memory with it
         return results
 
     def until_in(self, seconds: float) -> datetime:

@@ -72,7 +72,7 @@ def test_without_the_state_there_is_no_answer() -> None:
 
 
 def test_a_read_that_began_before_a_note_does_not_hide_it() -> None:
-    """Promise 5: a thread that reads the record while another one is told to wait learns of that, and forgets nothing."""
+    """Promise 5: a thread that reads the record while another one is told to wait learns of that."""
     state = MemoryStateStore()
     cooldowns = over(state)
     cooldowns.note(KEY, at(1), "429 of yesterday")
