@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rotator import records
+from rotator.addresses import normal
 from rotator.errors import StoreCorrupt, StoreUnavailable, StoreWriteInDoubt, VersionConflict
 
 if TYPE_CHECKING:
@@ -27,11 +28,12 @@ def secret_key(identity: str) -> str:
 def provider_key(endpoint: str, client_id: str | None) -> str:
     """Return the key of the record that a provider and client share.
 
-    By endpoint, not by the provider's configured name: two names for one endpoint share its limits. A client id comes
-    from a document, whose JSON may hold half a surrogate pair, which no state can keep; it is written out.
+    By endpoint, not by the provider's configured name: two names for one endpoint, or two spellings of it, share its
+    limits. A client id comes from a document, whose JSON may hold half a surrogate pair, which no state can keep; it is
+    written out.
     """
     client = (client_id or "").encode("utf-8", "backslashreplace").decode()
-    return f"provider/{endpoint}|{client}"
+    return f"provider/{normal(endpoint)}|{client}"
 
 
 class SecretLedger:

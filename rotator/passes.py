@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rotator import outcomes, policy
+from rotator.addresses import normal
 from rotator.bell import Bell, Stop
 from rotator.dispatch import Dispatcher, Job
 from rotator.documents import stored_tokens
@@ -68,9 +69,9 @@ class Passes:
             except Exception as error:  # noqa: BLE001 - a defect in the work on one must not stop the work on the others
                 return Defect.of(error)
 
-        endpoints = {credential.provider.token_endpoint for credential in credentials}
+        endpoints = {normal(credential.provider.token_endpoint) for credential in credentials}
         asked = {credential.name for credential in credentials}
-        others = [one for one in among if one.provider.token_endpoint in endpoints and one.name not in asked]
+        others = [one for one in among if normal(one.provider.token_endpoint) in endpoints and one.name not in asked]
         all_ = [*credentials, *others]
         with ThreadPoolExecutor(self.workers, thread_name_prefix="look") as pool:
             seen = list(zip(all_, pool.map(read, all_), strict=True))

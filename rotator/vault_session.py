@@ -13,6 +13,7 @@ import hvac
 import requests
 from requests.adapters import HTTPAdapter
 
+from rotator.addresses import origin
 from rotator.errors import ConfigError, PluginError, StoreDenied, StoreError, StoreUnavailable
 from rotator.vault_auth import granted
 from rotator.vault_errors import FAILURES, Answered, PlainAdapter, translate
@@ -236,9 +237,6 @@ class VaultSession:
 
 
 def _normal(address: str) -> str:
-    """Return the address in the one form that identities use: lower case, no default port, no slash at the end."""
+    """Return the address in the one form that identities use; a slash at the end makes no difference to Vault."""
     parts = urlsplit(address.strip())
-    default = {"https": 443, "http": 80}.get(parts.scheme)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    port = "" if parts.port in {None, default} else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+    return f"{origin(parts)}{parts.path.rstrip('/')}"
