@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rotator.addresses import shown
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -30,7 +32,7 @@ class HttpRequest:
     echoes: tuple[Secret, ...] = ()
 
     def __repr__(self) -> str:
-        return f"HttpRequest(POST {self.url}, {len(self.body)} bytes)"
+        return f"HttpRequest(POST {shown(self.url)}, {len(self.body)} bytes)"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from rotator import records
 from rotator.addresses import normal
 from rotator.errors import StoreCorrupt, StoreUnavailable, StoreWriteInDoubt, VersionConflict
+from rotator.redact import as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +31,15 @@ def provider_key(endpoint: str, client_id: str | None) -> str:
     """Return the key of the record that a provider and client share.
 
     By endpoint, not by the provider's configured name: two names for one endpoint, or two spellings of it, share its
-    limits. A client id comes from a document, whose JSON may hold half a surrogate pair, which no state can keep; it is
-    written out.
+    limits. Of a query, which may hold an API key, the key has a digest: errors, databases and their logs show keys. A
+    client id comes from a document, whose JSON may hold half a surrogate pair, which no state can keep; it is written
+    out.
     """
+    place, mark, query = normal(endpoint).partition("?")
+    if query:
+        query = hashlib.blake2b(as_bytes(query), digest_size=8).hexdigest()
     client = (client_id or "").encode("utf-8", "backslashreplace").decode()
-    return f"provider/{normal(endpoint)}|{client}"
+    return f"provider/{place}{mark}{query}|{client}"
 
 
 class SecretLedger:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rotator import policy
+from rotator.addresses import shown
 from rotator.config.checks import written_too_often
 from rotator.documents import stored_tokens
 from rotator.errors import ConfigError, Problem, RotatorError
@@ -43,7 +44,7 @@ def live_check(app: App) -> list[Finding]:
     for endpoint, name in endpoints.items():
         trouble = app.endpoint.reachable(endpoint, deadline_s=REACH_S)
         if trouble:
-            problem = Problem(f"provider {name}", f"{endpoint}: {trouble}", "check the address and the network")
+            problem = Problem(f"provider {name}", f"{shown(endpoint)}: {trouble}", "check the address and the network")
             findings.append(Finding(problem, temporary=True))
     for credential, observed in app.passes.look(app.credentials):
         findings += _of_credential(app, credential, observed)

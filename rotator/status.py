@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from rotator import policy
+from rotator.addresses import shown
 from rotator.documents import stored_tokens
 from rotator.errors import RotatorError
 from rotator.model import Malformed
@@ -98,7 +99,7 @@ def explanation(credential: Credential, observed: Observed) -> list[str]:
         f"{credential.name}: {decision.reason}",
         f"  decision          {type(decision).__name__}: {_next_step(decision)}",
         f"  secret            {situation.stored.identity} at version {situation.stored.version}",
-        f"  provider          {credential.provider.name}, {credential.provider.token_endpoint}",
+        f"  provider          {credential.provider.name}, {shown(credential.provider.token_endpoint)}",
     ]
     if not isinstance(tokens, Malformed):
         when = timing(credential, tokens, horizon_s=situation.horizon_s)

@@ -193,6 +193,17 @@ def test_an_endpoint_that_cannot_be_reached_is_temporary(stage: Stage) -> None:
     assert "refused" in finding
 
 
+def test_the_query_of_an_endpoint_is_not_shown(stage: Stage) -> None:
+    """Promise 7: an endpoint that cannot be reached is named without its query, which may hold an API key."""
+    stage.provider("gone", token_endpoint="http://127.0.0.1:1/token?code=canary")
+    stage.ready(provider="gone")
+
+    [finding] = live(stage)[1]
+
+    assert finding.startswith("provider gone: http://127.0.0.1:1/token?…: ")
+    assert "canary" not in finding
+
+
 def test_a_person_goes_before_a_wait(stage: Stage) -> None:
     """With a temporary and a lasting fault the code is 1."""
     stage.provider("gone", token_endpoint="http://127.0.0.1:1/token")

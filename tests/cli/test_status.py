@@ -189,6 +189,17 @@ def test_each_decision_is_explained(stage: Stage, bring_about: Callable[[Stage],
     assert stage.face().report.requests == requests
 
 
+def test_the_query_of_an_endpoint_is_not_explained(stage: Stage) -> None:
+    """Promise 7: `explain` shows the address without its query, which may hold an API key."""
+    stage.provider("acme", token_endpoint=f"{stage.face().token_endpoint}?code=canary")
+    stage.ready()
+
+    ended = stage.cli("explain", "alpha")
+
+    assert f"{stage.face().token_endpoint}?…\n" in ended.out
+    assert "canary" not in ended.out + ended.err
+
+
 def test_a_last_try_is_explained(stage: Stage) -> None:
     """A doubt whose last try has come is told as one more presentation."""
     situations.in_doubt(stage)

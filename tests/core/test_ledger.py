@@ -227,6 +227,18 @@ def test_keys_are_apart_by_kind_and_client() -> None:
     assert provider_key("https://e/t", None) == "provider/https://e/t|"
 
 
+def test_a_key_does_not_hold_what_stands_in_an_endpoints_query() -> None:
+    """Promise 7: a query may be an API key. Two queries have two records, whose keys and errors show neither."""
+    keys = {provider_key(f"https://e/t{query}", "c") for query in ("", "?code=canary-1", "?code=canary-2")}
+    state = FlakyState()
+    for key in keys:
+        state.raw_put(key, '{"format": 7}')
+        with pytest.raises(StoreCorrupt, match="https://e/t") as failure:
+            read_provider(state, key, retrier())
+        assert "canary" not in f"{key} {failure.value}"
+    assert len(keys) == 3
+
+
 @pytest.mark.parametrize("fault", ["unavailable", "applied", "lost", "late"])
 def test_a_providers_record_survives_a_lost_answer(fault: str) -> None:
     """The same for the record that replicas share: the change is in it at the end."""
