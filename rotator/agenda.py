@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rotator.schedule import Planned, latest_starts
 
 if TYPE_CHECKING:
-    from rotator.model import RateLimit
+    from rotator.model import Pace, RateLimit
 
 SETTLE_S = 1.0
 """A lane with a budget is walked through at most so often: many credentials change in the same second at a start."""
@@ -45,7 +45,7 @@ class Turn:
 class Lane:
     """The credentials of one provider and client with a budget."""
 
-    limit: RateLimit
+    limit: RateLimit | Pace
     names: set[str] = field(default_factory=set)
     changed: bool = False
     settled_at: datetime | None = None
@@ -66,7 +66,7 @@ class Agenda:
         at: datetime,
         *,
         lane: str = "",
-        limit: RateLimit | None = None,
+        limit: RateLimit | Pace | None = None,
         planned: Planned | None = None,
     ) -> None:
         """Look at a credential at `at`, instead of when it was planned before.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+import threading
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rotator.ledger import change_provider
+from rotator.model import Pace
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,8 +36,26 @@ class Budget:
     state: StateStore
     retrier: Retrier
     clock: Clock
+    _paces: dict[str, Pace] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def reserve(self, key: str, limit: RateLimit, wanted: int, *, lead_s: float = 0.0) -> list[datetime]:
+    def learn(self, key: str, limit: RateLimit | None) -> None:
+        """Enter a limit that some entry of the configuration names for a provider and client, if it names one.
+
+        Several entries may lead to one endpoint and client, with different limits or none: all of them are kept, by
+        all requests that go there.
+        """
+        if limit is None:
+            return
+        with self._lock:
+            before = self._paces.get(key)
+            self._paces[key] = before.under(limit) if before else Pace(limit.interval_s, limit.slack_s)
+
+    def pace(self, key: str) -> Pace | None:
+        """Return how the requests of a provider and client are spaced; None when no limit is known for them."""
+        return self._paces.get(key)
+
+    def reserve(self, key: str, limit: RateLimit | Pace, wanted: int, *, lead_s: float = 0.0) -> list[datetime]:
         """Reserve up to `wanted` slots, at least one, for the provider and client of `key`.
 
         Args:

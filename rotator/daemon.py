@@ -273,7 +273,7 @@ class Daemon:
         name = watched.credential.name
         at = min(max(at, self.app.surroundings.clock.now()), self._in(FOREVER_S))
         planned = Planned(name, refresh_at, watched.deadline) if refresh_at and watched.deadline else None
-        limit = watched.credential.provider.rate_limit
+        limit = self.app.budget.pace(watched.lane)
         self._agenda.plan(name, at, lane=watched.lane, limit=limit, planned=planned)
 
     def _check_changes(self) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from rotator.budget import Budget
-    from rotator.model import Credential, RateLimit
+    from rotator.model import Credential
     from rotator.observe import Observed, Observer
     from rotator.outcomes import Outcome
     from rotator.ports import Clock
@@ -60,6 +60,7 @@ class Job:
         lane: The provider's and client's key, known once it was looked at.
         slot: When its request may leave; None without a budget.
         lead_s: How long before its slot it began.
+        slot_ends: And until when.
     """
 
     credential: Credential
@@ -73,6 +74,7 @@ class Job:
     lane: str = ""
     slot: datetime | None = None
     lead_s: float = 0.0
+    slot_ends: datetime | None = None
     rounds: int = 0
 
     @property
@@ -94,7 +96,6 @@ class Lane:
         lead_s: How long before its slot a job begins: it grows when a slow state lets slots be missed.
     """
 
-    limit: RateLimit | None = None
     queue: list[tuple[tuple[float, str], int, Job]] = field(default_factory=list)
     slots: deque[datetime] = field(default_factory=deque)
     closed_until: datetime | None = None
@@ -135,8 +136,8 @@ class Dispatcher:
             heapq.heappush(self._unseen, entry)
             return
         job.lane = job.observed.provider_key
+        self.budget.learn(job.lane, job.credential.provider.rate_limit)
         lane = self._lanes.setdefault(job.lane, Lane())
-        lane.limit = job.credential.provider.rate_limit
         heapq.heappush(lane.queue, entry)
 
     @property
@@ -175,8 +176,8 @@ class Dispatcher:
                     soonest = min(soonest or FAR, opens)
                     break
                 job = heapq.heappop(lane.queue)[2]
-                job.slot = lane.slots.popleft() if lane.slots else None
                 job.lead_s = lane.lead_s
+                self._give_slot(job, lane)
                 self._begin(job, lane)
         return soonest
 
@@ -229,19 +230,25 @@ class Dispatcher:
         closed_until = max(filter(None, (lane.closed_until, self.observer.cooldowns.known(key))), default=now)
         if closed_until > now:
             return closed_until
-        if lane.limit is None:
+        pace = self.budget.pace(key)
+        if pace is None:
             return now
         lead = timedelta(seconds=lane.lead_s)
-        while lane.slots and lane.slots[0] + timedelta(seconds=lane.limit.slack_s) < now:
+        while lane.slots and lane.slots[0] + timedelta(seconds=pace.slack_s) < now:
             # A slot that was missed is not made up for: two requests at once would be a burst.
             lane.slots.popleft()
         if not lane.slots:
             try:
-                lane.slots.extend(self.budget.reserve(key, lane.limit, len(lane.queue), lead_s=lane.lead_s))
+                lane.slots.extend(self.budget.reserve(key, pace, len(lane.queue), lead_s=lane.lead_s))
             except RotatorError as error:
                 return self._without_budget(lane, error, now)
             lane.failures = 0
         return lane.slots[0] - lead
+
+    def _give_slot(self, job: Job, lane: Lane) -> None:
+        pace = self.budget.pace(job.lane)
+        job.slot = lane.slots.popleft() if lane.slots else None
+        job.slot_ends = job.slot + timedelta(seconds=pace.slack_s) if job.slot and pace else None
 
     def _without_budget(self, lane: Lane, error: RotatorError, now: datetime) -> datetime:
         lane.failures += 1
@@ -295,10 +302,7 @@ class Dispatcher:
             job.observed = observed
             return Ready()
         job.observed = None
-        if job.slot is None or job.credential.provider.rate_limit is None:
-            return self.rotation.run(observed)
-        slack = timedelta(seconds=job.credential.provider.rate_limit.slack_s)
-        return self.rotation.run(observed, leave_at=job.slot, leave_by=job.slot + slack)
+        return self.rotation.run(observed, leave_at=job.slot, leave_by=job.slot_ends)
 
     @staticmethod
     def _lead(lane: Lane, job: Job, result: Outcome | Ready | BaseException) -> None:

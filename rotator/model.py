@@ -128,6 +128,23 @@ class RateLimit:
         return (self.per_s + self.slack_s) / self.requests
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How the requests of one provider and client are spaced when several limits are configured for them.
+
+    Args:
+        interval_s: The spacing of slots.
+        slack_s: How long after its slot a request may leave.
+    """
+
+    interval_s: float
+    slack_s: float
+
+    def under(self, limit: RateLimit | Pace) -> Pace:
+        """Return the pace that keeps to this one and to another: slots as far apart as either, and as short-lived."""
+        return Pace(max(self.interval_s, limit.interval_s), min(self.slack_s, limit.slack_s))
+
+
 AnswerClass = Literal["reauthorize", "rate_limited", "unavailable", "misconfigured", "in_doubt"]
 
 

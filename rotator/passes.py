@@ -78,6 +78,7 @@ class Passes:
         index = GrantIndex() if index is None else index
         for credential, observed in seen:
             if isinstance(observed, Observed):
+                self.budget.learn(observed.provider_key, credential.provider.rate_limit)
                 index.add(credential.name, observed.situation.stored, observed.situation.record)
         return [(credential, _with_sharer(index, observed)) for credential, observed in seen[: len(credentials)]]
 
@@ -113,7 +114,7 @@ class Passes:
                 self.rotation, self.observer, self.budget, self.clock, pool, bell.ring, workers=self.workers
             )
             seen = self.look(credentials, horizon_s=horizon_s, force=force, among=among)
-            for credential, observed in _started_early(seen):
+            for credential, observed in self._started_early(seen):
                 outcome = self._begin(dispatcher, credential, observed)
                 if outcome:
                     done(outcome)
@@ -135,6 +136,31 @@ class Passes:
     def until_in(self, seconds: float) -> datetime:
         """Return the instant `seconds` from now."""
         return self.clock.now() + timedelta(seconds=seconds)
+
+    def _started_early(
+        self, seen: list[tuple[Credential, Observed | RotatorError]]
+    ) -> list[tuple[Credential, Observed | RotatorError]]:
+        """Note with each credential of a limited budget when it has to start so that all keep their deadlines."""
+        lanes: dict[str, list[Planned]] = {}
+        for _, observed in seen:
+            if isinstance(observed, Observed) and self.budget.pace(observed.provider_key):
+                planned = planned_of(observed)
+                if planned:
+                    lanes.setdefault(observed.provider_key, []).append(planned)
+        starts: dict[str, datetime] = {}
+        for key, members in lanes.items():
+            pace = self.budget.pace(key)
+            if pace:
+                starts |= latest_starts(members, pace.interval_s)
+        return [
+            (
+                credential,
+                replace(observed, situation=replace(observed.situation, start_at=starts[credential.name]))
+                if isinstance(observed, Observed) and credential.name in starts
+                else observed,
+            )
+            for credential, observed in seen
+        ]
 
     @staticmethod
     def _begin(dispatcher: Dispatcher, credential: Credential, observed: Observed | RotatorError) -> Outcome | None:
@@ -166,32 +192,6 @@ class Passes:
             bell.wait(min(left_s, LISTEN_S))
         elif dispatcher.waiting:
             self.clock.sleep(min(left_s, LISTEN_S))
-
-
-def _started_early(
-    seen: list[tuple[Credential, Observed | RotatorError]],
-) -> list[tuple[Credential, Observed | RotatorError]]:
-    """Note with each credential of a limited budget when it has to start so that all keep their deadlines."""
-    lanes: dict[str, list[Planned]] = {}
-    limits: dict[str, float] = {}
-    for credential, observed in seen:
-        limit = credential.provider.rate_limit
-        planned = planned_of(observed) if limit and isinstance(observed, Observed) else None
-        if limit and planned and isinstance(observed, Observed):
-            lanes.setdefault(observed.provider_key, []).append(planned)
-            limits[observed.provider_key] = limit.interval_s
-    starts: dict[str, datetime] = {}
-    for key, members in lanes.items():
-        starts |= latest_starts(members, limits[key])
-    return [
-        (
-            credential,
-            replace(observed, situation=replace(observed.situation, start_at=starts[credential.name]))
-            if isinstance(observed, Observed) and credential.name in starts
-            else observed,
-        )
-        for credential, observed in seen
-    ]
 
 
 def planned_of(observed: Observed) -> Planned | None:

@@ -21,6 +21,7 @@ from rotator.config import model as configured
 from rotator.config.resolve import resolve
 from rotator.cooldowns import Cooldowns
 from rotator.errors import ConfigError, Problem
+from rotator.ledger import provider_key
 from rotator.observe import Observer
 from rotator.passes import Passes
 from rotator.received import WriteBack
@@ -126,6 +127,11 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
     setbacks = Setbacks(stores, escrow, seal, teller, cooldowns, retrier, clock, pause_s)
     rotation = Rotation(observer, settling, setbacks, cooldowns, escrow, seal, trail, endpoint, clock, ids)
     budget = Budget(state, retrier, clock)
+    for credential in resolved.credentials:
+        if credential.client_id:  # else it stands in the document, and is learnt with that
+            budget.learn(
+                provider_key(credential.provider.token_endpoint, credential.client_id), credential.provider.rate_limit
+            )
     passes = Passes(observer, rotation, budget, clock, settings.workers)
     return App(
         settings,

@@ -7,15 +7,18 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from rotator.errors import StoreWriteInDoubt
 from rotator.model import RateLimit
+from rotator.observe import Observed
+from rotator.testing.sandbox import DEFAULT_CLIENT_ID
+from rotator.token_endpoint import HttpTokenEndpoint
 from tests.app.stage import poll
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
-
-    import pytest
 
     from rotator.budget import Budget
     from tests.app.stage import Stage
@@ -115,3 +118,46 @@ def test_threads_that_reserve_at_once_get_slots_that_differ(stage: Stage) -> Non
     poll(lambda: len(slots) == 12, "all reservations")
 
     assert len(set(slots)) == 12
+
+
+@pytest.mark.parametrize("client_id", ["configured", "document"])
+def test_an_entry_without_a_limit_does_not_lift_the_limit_of_another(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, client_id: str
+) -> None:
+    """Two providers' entries lead to one endpoint and client, one with a limit: it holds for all that goes there."""
+    stage.provider("acme", rate_limit={"requests": 1, "per": "10s"})
+    stage.provider("plain")
+    configured = {} if client_id == "configured" else {"client_id": None}
+    for name, provider in (("alpha", "plain"), ("beta", "acme"), ("gamma", "acme"), ("delta", "plain")):
+        stage.credential(name, provider=provider, **configured)
+        stage.seed(name, client_id=DEFAULT_CLIENT_ID)
+    stage.until_due()
+    sent_s: list[float] = []
+    real = HttpTokenEndpoint.refresh
+
+    def noted(self: Any, request: Any, **more: Any) -> Any:
+        sent_s.append(stage.clock.monotonic_s())
+        return real(self, request, **more)
+
+    monkeypatch.setattr(HttpTokenEndpoint, "refresh", noted)
+    app = stage.app()
+    app.passes.run(app.credentials, horizon_s=0.0)
+
+    assert len(sent_s) == 4
+    assert all(later - earlier >= 10.0 for earlier, later in itertools.pairwise(sent_s)), sent_s
+
+
+def test_starts_are_planned_by_the_strictest_limit_of_a_client(stage: Stage) -> None:
+    """The limit of one entry moves the starts of another entry's credentials too, so that all keep their deadlines."""
+    stage.provider("acme", rate_limit={"requests": 1, "per": "60s"})
+    stage.provider("plain")
+    for name in ("alpha", "beta", "gamma"):
+        stage.ready(name, provider="plain")
+    stage.credential("delta", provider="acme")
+    app = stage.app()
+
+    seen = app.passes._started_early(app.passes.look(app.credentials[:3]))
+    starts = [one.situation.start_at for _, one in seen if isinstance(one, Observed)]
+
+    assert all(later - earlier >= timedelta(seconds=60) for earlier, later in itertools.pairwise(sorted(starts)))  # type: ignore[type-var, operator]
+    assert len(starts) == 3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rotator.budget import Budget
 from rotator.errors import StoreUnavailable
 from rotator.ledger import change_provider
-from rotator.model import RateLimit
+from rotator.model import Pace, RateLimit
 from rotator.retrying import Retrier
 from rotator.testing.memory import MemoryStateStore, SeededRandomness, VirtualClock
 from tests.core.flaky import FlakyState
@@ -129,3 +129,30 @@ def test_no_window_holds_more_than_the_budget(requests: int, per_s: float, steps
     for first, beyond in zip(slots, slots[requests:], strict=False):
         assert beyond - first >= timedelta(seconds=per_s + limit.slack_s) - timedelta(microseconds=requests)
     assert slots[0] >= NOW
+
+
+limits = st.builds(RateLimit, st.integers(1, 30), st.sampled_from([0.5, 1.0, 10.0, 60.0]))
+
+
+@given(st.lists(limits, min_size=1, max_size=3), st.lists(st.floats(0.0, 1.0), min_size=40, max_size=40))
+def test_requests_under_several_limits_keep_to_each(several: list[RateLimit], lateness: list[float]) -> None:
+    """Entries that lead to one provider and client share the pace that keeps to all their limits, in any order."""
+    budget = Replicas().budget()
+    for limit in [*several, None]:
+        budget.learn(KEY, limit)
+    pace = budget.pace(KEY)
+    assert isinstance(pace, Pace)
+    sent_s = [number * pace.interval_s + late * pace.slack_s for number, late in enumerate(lateness)]
+    for limit in several:
+        for first, beyond in zip(sent_s, sent_s[limit.requests :], strict=False):
+            assert beyond - first >= limit.per_s - 1e-9
+
+
+def test_without_a_limit_there_is_no_pace() -> None:
+    """An entry without a limit asks for none, and does not lift another's."""
+    budget = Replicas().budget()
+    budget.learn(KEY, None)
+    assert budget.pace(KEY) is None
+    budget.learn(KEY, TEN_A_SECOND)
+    budget.learn(KEY, None)
+    assert budget.pace(KEY) == Pace(TEN_A_SECOND.interval_s, TEN_A_SECOND.slack_s)
