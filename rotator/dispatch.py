@@ -54,7 +54,9 @@ class Job:
     """One credential to look at.
 
     Args:
-        deadline: When its access token ends; the earliest deadline goes first. None, unknown, goes before all.
+        deadline: When its access token ends; the earliest deadline goes first. None, unknown, is no deadline that could
+            be met or missed, and goes behind those that can: due again every quarter of an hour, enough of them would
+            take every slot of a tight budget for ever.
         observed: What was already read, to be used while it is young.
         start_at: When the budget demands the start, for the document at `version`; another one has times of its own.
         lane: The provider's and client's key, known once it was looked at.
@@ -78,9 +80,9 @@ class Job:
     rounds: int = 0
 
     @property
-    def order(self) -> tuple[float, str]:
+    def order(self) -> tuple[datetime, str]:
         """Earliest deadline first, then by name."""
-        return (self.deadline.timestamp() if self.deadline else 0.0, self.credential.name)
+        return (self.deadline or FAR, self.credential.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Lane:
         lead_s: How long before its slot a job begins: it grows when a slow state lets slots be missed.
     """
 
-    queue: list[tuple[tuple[float, str], int, Job]] = field(default_factory=list)
+    queue: list[tuple[tuple[datetime, str], int, Job]] = field(default_factory=list)
     slots: deque[datetime] = field(default_factory=deque)
     closed_until: datetime | None = None
     failures: int = 0
@@ -121,7 +123,7 @@ class Dispatcher:
     notify: Callable[[], None]
     workers: int = 16
     running: int = 0
-    _unseen: list[tuple[tuple[float, str], int, Job]] = field(default_factory=list)
+    _unseen: list[tuple[tuple[datetime, str], int, Job]] = field(default_factory=list)
     _lanes: dict[str, Lane] = field(default_factory=dict)
     _finished: SimpleQueue[tuple[Job, Outcome | Ready | BaseException]] = field(default_factory=SimpleQueue)
     _away: dict[str, datetime] = field(default_factory=dict)
@@ -297,9 +299,10 @@ class Dispatcher:
                 return outcomes.of_error(job.credential.name, error)
             if observed.situation.stored.version != job.version:
                 observed = replace(observed, situation=replace(observed.situation, start_at=None))
-        due = isinstance(policy.decide(observed.situation), policy.Due)
-        if due and job.lane != observed.provider_key:
+        decision = policy.decide(observed.situation)
+        if isinstance(decision, policy.Due) and job.lane != observed.provider_key:
             job.observed = observed
+            job.deadline = decision.deadline
             return Ready()
         job.observed = None
         return self.rotation.run(observed, leave_at=job.slot, leave_by=job.slot_ends)

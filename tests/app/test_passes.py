@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
 from rotator.bell import Stop
+from rotator.dispatch import Dispatcher, Job
 from rotator.errors import StoreUnavailable
 from rotator.model import RateLimit
 from rotator.observe import Observed, Observer
@@ -141,6 +142,44 @@ def test_the_earliest_deadline_goes_first(stage: Stage) -> None:
 
     begun = [event["credential"] for event in stage.events if event["event"] == "rotation.started"]
     assert begun == ["beta", "delta", "gamma", "alpha"]
+
+
+def test_what_has_no_known_deadline_goes_behind_what_has_one(stage: Stage) -> None:
+    """Promise 9: one request a minute, three documents of unknown expiry; the deadline of the fourth is kept."""
+    stage.provider("acme", rate_limit={"requests": 1, "per": "60s"})
+    stage.ready("alpha", "beta", "gamma", "zeta")
+    for name in ("alpha", "beta", "gamma"):
+        stage.write(name, expires_at=None, expires_in=None)
+    now = int(stage.clock.now().timestamp())
+    stage.write("zeta", issued_at=now - 3480, expires_at=now + 120)
+    app = stage.app()
+    order: list[str] = []
+
+    app.passes.run(app.credentials, horizon_s=900.0, tell=lambda outcome: order.append(outcome.name))
+
+    assert order == ["zeta", "alpha", "beta", "gamma"]
+
+
+def test_a_job_learns_its_deadline_when_it_is_looked_at(stage: Stage) -> None:
+    """A deadline that was unknown when a job was made, for its secret could not be read, counts in its lane."""
+    stage.provider("acme", rate_limit={"requests": 1, "per": "60s"})
+    stage.ready("alpha", "beta", "zeta")
+    for name in ("alpha", "beta"):
+        stage.write(name, expires_at=None, expires_in=None)
+    stage.until_due("zeta")
+    app = stage.app()
+    order: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        dispatcher = Dispatcher(app.rotation, app.observer, app.budget, app.surroundings.clock, pool, lambda: None)
+        for name in ("alpha", "beta", "zeta"):
+            dispatcher.add(Job(app.credential(name)))
+        while not dispatcher.idle:
+            opens = dispatcher.pump()
+            if opens and not dispatcher.running:
+                stage.advance(max(0.0, (opens - stage.clock.now()).total_seconds()))
+            order += [job.credential.name for job, _ in dispatcher.finished()]
+
+    assert order.index("zeta") < order.index("beta")  # the first one may leave before the others are looked at
 
 
 def test_a_cooldown_of_one_lane_delays_no_other(stage: Stage) -> None:
