@@ -9,7 +9,8 @@ and clients are made, once per sandbox of Lambda. Two kinds of event are underst
   again are reported as partial batch failures
   (docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
 
-A pass starts nothing new when the function's time runs out; what is left is deferred to the next event.
+A pass starts nothing new when the function's time runs out; what is left is deferred to the next event. Let the
+function's timeout be well above the providers' `timeout` and AFTER_THE_ANSWER_S together.
 """
 
 from __future__ import annotations
@@ -37,8 +38,10 @@ if TYPE_CHECKING:
 HORIZON = "15m"
 """When the event names no horizon: EventBridge schedules of a quarter of an hour and below."""
 
-LEFT_FOR_THE_END_S = 45.0
-"""Nothing is started when less than this is left: a request of 30 s, its write back, and the answer."""
+AFTER_THE_ANSWER_S = 15.0
+"""What is left of the function's time when the last answer may come: for escrow, write back, and the report. So a
+provider is asked only while its whole `timeout` and this much is left: a reply that the function's end cuts off is a
+doubt."""
 
 _LOCK = threading.Lock()
 _APPS: dict[str, App] = {}
@@ -113,14 +116,14 @@ def _batch(app: App, records: Iterable[Any], context: Any) -> dict[str, Any]:
 
 
 def _run(app: App, credentials: list[Credential], context: Any, horizon_s: float) -> list[Outcome]:
-    return app.passes.run(credentials, horizon_s=horizon_s, until=_until(app, context), among=app.credentials)
+    return app.passes.run(credentials, horizon_s=horizon_s, answers_by=_answers_by(app, context), among=app.credentials)
 
 
-def _until(app: App, context: Any) -> datetime | None:
+def _answers_by(app: App, context: Any) -> datetime | None:
     remaining = getattr(context, "get_remaining_time_in_millis", None)
     if remaining is None:
         return None
-    left_s = remaining() / 1000 - LEFT_FOR_THE_END_S
+    left_s = remaining() / 1000 - AFTER_THE_ANSWER_S
     return app.surroundings.clock.now() + timedelta(seconds=left_s)
 
 

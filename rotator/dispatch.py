@@ -113,6 +113,7 @@ class Dispatcher:
     Args:
         executor: Where jobs run.
         notify: Called from a worker's thread whenever a job is done.
+        latest: When a request for a credential may leave at the latest; None is at any time.
     """
 
     rotation: Rotation
@@ -122,6 +123,7 @@ class Dispatcher:
     executor: Executor
     notify: Callable[[], None]
     workers: int = 16
+    latest: Callable[[Credential], datetime | None] = lambda _: None
     running: int = 0
     _unseen: list[tuple[tuple[datetime, str], int, Job]] = field(default_factory=list)
     _lanes: dict[str, Lane] = field(default_factory=dict)
@@ -192,14 +194,18 @@ class Dispatcher:
             lane.queue.clear()
         return left
 
-    def abandon_beyond(self, until: datetime) -> list[tuple[Job, datetime]]:
-        """Return the jobs whose lanes open only after `until`, with the moment they open, and forget them."""
+    def abandon_too_late(self) -> list[tuple[Job, datetime]]:
+        """Return the jobs whose lanes open only when it is too late for them, with that moment, and forget them."""
         left = []
         for lane in self._lanes.values():
             opens = max(filter(None, (lane.closed_until, lane.slots[0] if lane.slots else None)), default=None)
-            if opens is not None and opens > until:
-                left += [(job, opens) for _, _, job in lane.queue]
-                lane.queue.clear()
+            if opens is None:
+                continue
+            late = [entry for entry in lane.queue if opens > (self.latest(entry[2].credential) or FAR)]
+            if late:
+                left += [(job, opens) for _, _, job in late]
+                lane.queue = [entry for entry in lane.queue if entry not in late]
+                heapq.heapify(lane.queue)
         return left
 
     def finished(self) -> list[tuple[Job, Outcome]]:
@@ -283,6 +289,9 @@ class Dispatcher:
 
     def _run(self, job: Job) -> Outcome | Ready:
         observed = job.observed
+        latest = self.latest(job.credential)
+        if latest and self.clock.now() > latest:
+            return outcomes.Deferred(job.credential.name, "no_time_left", None)
         if observed is None or self.clock.now() - observed.at > timedelta(seconds=GOOD_FOR_S):
             try:
                 observed = self.observer.observe(
@@ -305,7 +314,8 @@ class Dispatcher:
             job.deadline = decision.deadline
             return Ready()
         job.observed = None
-        return self.rotation.run(observed, leave_at=job.slot, leave_by=job.slot_ends)
+        leave_by = min(filter(None, (job.slot_ends, latest)), default=None)
+        return self.rotation.run(observed, leave_at=job.slot, leave_by=leave_by)
 
     @staticmethod
     def _lead(lane: Lane, job: Job, result: Outcome | Ready | BaseException) -> None:

@@ -90,6 +90,7 @@ class Passes:
         force: bool = False,
         stop: Stop | None = None,
         until: datetime | None = None,
+        answers_by: datetime | None = None,
         among: Sequence[Credential] = (),
         tell: Callable[[Outcome], None] = lambda _: None,
     ) -> list[Outcome]:
@@ -97,7 +98,8 @@ class Passes:
 
         Args:
             stop: When wanted, nothing new is started; what is in flight is finished.
-            until: Nothing new is started after this instant; what is left is deferred.
+            until: Nothing new is started, and no request leaves, after this instant; what is left is deferred.
+            answers_by: No request leaves whose answer may come after this instant, for then the process ends.
             among: As for `look`.
             tell: Called with each outcome as it comes.
         """
@@ -107,11 +109,23 @@ class Passes:
             results.append(outcome)
             tell(outcome)
 
+        def latest(credential: Credential) -> datetime | None:
+            by = answers_by - timedelta(seconds=credential.provider.timeout_s) if answers_by else None
+            return min(filter(None, (until, by)), default=None)
+
+        ends = max(filter(None, map(latest, credentials)), default=None)
         stop = stop or Stop()
         bell = Bell()
         with contextlib.closing(bell), ThreadPoolExecutor(self.workers, thread_name_prefix="rotate") as pool:
             dispatcher = Dispatcher(
-                self.rotation, self.observer, self.budget, self.clock, pool, bell.ring, workers=self.workers
+                self.rotation,
+                self.observer,
+                self.budget,
+                self.clock,
+                pool,
+                bell.ring,
+                workers=self.workers,
+                latest=latest,
             )
             seen = self.look(credentials, horizon_s=horizon_s, force=force, among=among)
             for credential, observed in self._started_early(seen):
@@ -119,13 +133,13 @@ class Passes:
                 if outcome:
                     done(outcome)
             while not dispatcher.idle:
-                over = stop.wanted or (until is not None and self.clock.now() > until)
+                over = stop.wanted or (ends is not None and self.clock.now() > ends)
                 opens = None if over else dispatcher.pump()
                 if over:
                     for job in dispatcher.abandon():
                         done(outcomes.Deferred(job.credential.name, "no_time_left", None))
-                elif until is not None:
-                    for job, at in dispatcher.abandon_beyond(until):
+                else:
+                    for job, at in dispatcher.abandon_too_late():
                         done(outcomes.Deferred(job.credential.name, "no_time_left", at))
                 self._wait(dispatcher, bell, opens)
                 for _, outcome in dispatcher.finished():
