@@ -32,8 +32,6 @@ RETRY_REFUSED_S = 60.0
 
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # RFC 3986 section 2
 
-_ENCODED = re.compile(r"%[0-9A-F]{2}")
-
 
 def build(request: RefreshRequest, assertion: Secret | None) -> HttpRequest | Misconfigured:
     """Return the one request that presents the refresh token, or why it must not be sent.

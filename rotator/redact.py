@@ -12,12 +12,8 @@ MASK = "***"
 
 _SHORTEST_ENCODED: Final = 8
 """Of a shorter secret, hex and base64 are too little to be told from what else stands in a text."""
-_PART: Final = 16
-"""So many characters of a secret in a row are no accident."""
 _LONGEST: Final = 65536
-"""Nobody issues a longer token; its other spellings and its parts would take seconds of a request's own time."""
-_ROOM: Final = 4
-"""How many times as much text as may be shown is searched for parts: masks shorten it."""
+"""Nobody issues a longer token; its other spellings and its runs would take seconds of a request's own time."""
 _ESCAPE: Final = re.compile("%[0-9A-F]{2}")
 
 
@@ -89,28 +85,53 @@ def spellings(text: str) -> set[str]:
 def without(text: str, secrets: tuple[Secret | None, ...], *, limit: int = 500) -> str:
     """Return foreign text fit to be shown: no control characters, cut at `limit`, secrets and parts of them masked.
 
-    Used for an authorization server's `error_description`, which may echo the request (RFC 6749 section 5.2).
+    Used for an authorization server's `error_description`, which may echo the request (RFC 6749 section 5.2), and may
+    quote it as it likes: percent-encoded, with entities or backslashes, without padding, cut. No list of quotings would
+    be complete, so every run of RUN characters that the text shares with a secret is masked, with what little stands
+    between two such runs. Linear in what is shown and in the secrets; the rest of a long text is not looked at.
     """
-    known = [secret.reveal() for secret in secrets if secret]
-    for secret in sorted(known, key=len, reverse=True):  # a short one inside a longer one must not spare its rest
-        text = text.replace(secret, MASK)
-    text = _without_parts(text[: _ROOM * limit], [secret for secret in known if _PART <= len(secret) <= _LONGEST])
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return printable[:limit]
+    found = _Found([secret.reveal() for secret in secrets if secret])
+    shown: list[str] = []
+    at = length = 0
+    while at < len(text) and length < limit:
+        end = found.end_of(text, at)
+        shown.append(MASK if end else text[at] if text[at].isprintable() else " ")
+        length += len(shown[-1])
+        at = end or at + 1
+    return "".join(shown)[:limit]
 
 
-def _without_parts(text: str, secrets: list[str]) -> str:
-    """Mask what a server quotes of a secret before its own limit cuts it off."""
-    kept = []
-    start = end = 0
-    while (end := start + _PART) <= len(text):
-        whole = next((secret for secret in secrets if text[start:end] in secret), None)
-        if whole is None:
-            kept.append(text[start])
-            start += 1
-            continue
-        while end < len(text) and text[start : end + 1] in whole:
-            end += 1
-        kept.append(MASK)
-        start = end
-    return "".join(kept) + text[start:]
+RUN = 8
+"""Characters that a text shares with a secret only if it quotes it. A piece of seven, of a token of the least length
+that RFC 6749 section 10.10 allows, leaves over 80 bits unknown. A shorter secret is masked where it stands whole."""
+
+GAP = 16
+"""Characters between two runs of one quoted secret: an escape, and a piece of the secret that was too short."""
+
+
+class _Found:
+    """Finds secrets in a text."""
+
+    def __init__(self, secrets: list[str]) -> None:
+        begun = [secret[:_LONGEST] for secret in secrets]
+        self._runs = {secret[at : at + RUN] for secret in begun for at in range(len(secret) - RUN + 1)}
+        self._short = sorted((secret for secret in secrets if len(secret) < RUN), key=len, reverse=True)
+
+    def end_of(self, text: str, at: int) -> int:
+        """Return where the secret ends that begins in `text` at `at`, with all that overlaps it; 0 if none does."""
+        end = self._match(text, at)
+        reach = end + GAP if end - at == RUN else end
+        at += 1
+        while end and at < reach:
+            further = self._match(text, at)
+            if further - at == RUN:
+                end, reach = further, further + GAP
+            elif further > end > at:
+                end, reach = further, max(reach, further)
+            at += 1
+        return end
+
+    def _match(self, text: str, at: int) -> int:
+        if text[at : at + RUN] in self._runs:
+            return at + RUN
+        return next((at + len(secret) for secret in self._short if text.startswith(secret, at)), 0)

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotator.redact import MASK, Secret, as_bytes, spellings, without
+from rotator.redact import MASK, RUN, Secret, as_bytes, spellings, without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,3 +156,50 @@ def test_parts_are_masked_fast() -> None:
     assert spellings(huge) == {huge}
 
     assert time.process_time() - begun_s < 1.0
+
+
+long_secrets = st.text(alphabet="0123456789abcdef", min_size=RUN, max_size=40)
+
+
+@given(st.text(), st.lists(long_secrets, min_size=1, max_size=3), st.text(alphabet="0123456789abcdef%-"), st.data())
+def test_no_run_of_a_secret_is_shown(before: str, secrets: list[str], after: str, data: st.DataObject) -> None:
+    """A server may quote a piece, or pieces of several secrets that overlap: no eight characters of any are left."""
+    pieces = []
+    for secret in secrets:
+        begin = data.draw(st.integers(0, len(secret) - RUN))
+        pieces.append(secret[begin : data.draw(st.integers(begin + RUN, len(secret)))])
+    shown = without(before + "".join(pieces) + after, tuple(map(Secret, secrets)))
+    runs = {secret[at : at + RUN] for secret in secrets for at in range(len(secret) - RUN + 1)}
+    assert not [run for run in runs if run in shown]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("got 0123456789%2babc%2F0123456789!", "got ***!"),  # a piece between two runs that is too short by itself
+        ("got 0123456789 and, much further on, 0123456789", "got *** and, much further on, ***"),
+        ("got 0123456 and abc", "got 0123456 and ***"),
+        ("0123456789ab", "***"),  # two secrets that overlap
+        ("ab0123456789", "***"),
+        ("abab", "******"),
+    ],
+)
+def test_what_is_masked_around_a_quoted_secret(text: str, shown: str) -> None:
+    """What stands between two near runs goes too, overlapping secrets go whole, and all else stays."""
+    assert without(text, (Secret("0123456789abc0123456789"), Secret("ab0"), Secret("ab"), Secret("abc"))) == shown
+
+
+def test_only_what_is_shown_of_a_long_text_is_looked_at() -> None:
+    """A body of a mebibyte costs no more than its beginning."""
+    taken: list[object] = []
+
+    class Counted(str):
+        __slots__ = ()
+
+        def __getitem__(self, at: object) -> str:
+            taken.append(at)
+            return super().__getitem__(at)  # type: ignore[index]
+
+    text = Counted("no secret here. " * 65_536)
+    assert without(text, (Secret("0123456789abcdef"),)) == str(text)[:500]
+    assert len(taken) < 2_000
