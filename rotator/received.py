@@ -19,7 +19,7 @@ from rotator.errors import (
 from rotator.model import Document, Malformed, TokenSet, Versioned
 from rotator.policy import Waiting
 from rotator.records import SealedEntry, digest_of
-from rotator.redact import Secret
+from rotator.redact import Secret, as_bytes
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,9 +34,9 @@ in the seconds that these attempts take."""
 
 LONGEST_PAUSE_S = 4.0
 
-REPLY_KEPT = 64 * 1024
-"""Characters of an unreadable reply that are kept: many times a token response, and small enough for an escrow inside
-a DynamoDB item (400 KiB)."""
+REPLY_KEPT = 48 * 1024
+"""Bytes of an unreadable reply that are kept, counted as they are sealed: several times a token response, and small
+enough for several of them beside a record in a DynamoDB item (400 KiB). Sealing adds a third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,19 @@ def sealed_reply(body: Secret, entry: SealedEntry, seal: Seal) -> SealedEntry:
     Raises:
         ConfigError: The seal key cannot be loaded.
     """
-    text = json.dumps({"body": body.reveal()[:REPLY_KEPT], "sent_at": entry.at.isoformat()})
-    sealed = seal.seal(text.encode(), _context(entry.identity, entry.parent))
+    text = json.dumps({"body": _beginning(body.reveal()), "sent_at": entry.at.isoformat()}, ensure_ascii=False)
+    sealed = seal.seal(as_bytes(text), _context(entry.identity, entry.parent))
     return SealedEntry(entry.identity, entry.parent, "reply", entry.rotation_id, entry.credential, entry.at, sealed)
+
+
+def _beginning(text: str) -> str:
+    """Return as much of a text as REPLY_KEPT holds in JSON: a control character takes six bytes there."""
+    size = 0
+    for at, character in enumerate(text):
+        size += len(as_bytes(json.dumps(character, ensure_ascii=False))) - len('""')
+        if size > REPLY_KEPT:
+            return text[:at]
+    return text
 
 
 def opened(entry: SealedEntry, seal: Seal) -> Waiting:

@@ -73,6 +73,19 @@ def test_a_reply_that_could_not_be_read_is_sealed_without_tokens() -> None:
     assert json.loads(SEAL.open(entry.sealed, f"escrow|i|{DIGEST}"))["body"] == '{"refresh_token": "half'
 
 
+@pytest.mark.parametrize("of", ["a", "\xe9", "\x00", '"', "\x7f\xff", "\ud83d"])
+def test_what_is_kept_of_an_unreadable_reply_is_bounded_in_bytes(of: str) -> None:
+    """Promise 2: a page in another script, or a compressed one, fits beside the record like any other."""
+    bare = SealedEntry("i", DIGEST, "reply", "r1", "c", NOW, "")
+    body = of * (1 << 19)
+    entry = sealed_reply(Secret(body), bare, SEAL)
+    kept = json.loads(SEAL.open(entry.sealed, f"escrow|i|{DIGEST}"))["body"]
+    assert len(entry.sealed) < 70_000
+    assert body.startswith(kept)
+    assert len(kept) >= 8_000
+    assert opened(entry, SEAL).sent_at == NOW
+
+
 def damaged() -> dict[str, SealedEntry]:
     entry = sealed_tokens(received(), SEAL, "i", "c")
     context = f"escrow|i|{DIGEST}"
