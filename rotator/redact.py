@@ -67,7 +67,8 @@ def spellings(text: str) -> set[str]:
     """Return how a server may quote a secret: as it is, percent-encoded, in hex, in base64 wherever it begins."""
     # `replace`: what is no Unicode text has no such encoding, and masking must not fail.
     percent = {quote_plus(text, errors="replace"), quote(text, safe="", errors="replace")}
-    found = {text} | percent
+    # In a header UTF-8 is read as Latin-1.
+    found = {text, text.encode(errors="replace").decode("latin-1")} | percent
     if len(text) > _LONGEST:
         return found
     found |= {_ESCAPE.sub(lambda escape: escape[0].lower(), escaped) for escaped in percent}
