@@ -250,7 +250,9 @@ def claim(record: StateRecord, new: Claim, *, again: bool, any_tries: bool, leas
     held = take_lease(record, holder=new.holder, now=new.claimed_at, expires_at=lease)
     before = record.claim_on(new.digest)
     if before and before.rotation_id == new.rotation_id and before.holder == new.holder:
-        return record  # our own write, whose answer was lost
+        # Our own write, whose answer was lost; if it landed late, the lease may have been taken and released since.
+        ours = record.lease is not None and record.lease.holder == new.holder
+        return record if ours else replace(held, presented=record.presented)
     if before is None:
         if again:
             raise ClaimRefused

@@ -204,7 +204,8 @@ class Rotation:
 
         def claimed(record: StateRecord) -> StateRecord:
             wanted = claim(record, new, again=due.again, any_tries=provider.replay.kind == "safe", lease=lease_until)
-            if record not in (wanted, seen):
+            standing = record.claim_on(new.digest)
+            if record != seen and not (standing and standing.rotation_id == new.rotation_id):
                 # Whoever wrote the record since may just have been told to wait, or have kept the successor.
                 raise ClaimRefused
             return wanted

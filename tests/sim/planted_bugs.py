@@ -372,6 +372,7 @@ class Within:
 
 _GRACEFUL = {"replay": "until_successor_used", "grace_s": 1e9, "jumps": (), "rate": 0.15, "faults": 4}
 _PRIVATE = {**_GRACEFUL, "escrow": "private", "hosts": ((0, "daemon"), (1, "daemon"))}
+_PACED = {"hosts": ((0, "once"), (1, "once"), (2, "once")), "period_s": 900.0, "forces": 40, "faults": 12, "rate": 0.15}
 
 PLANTED: dict[Bug, Within] = {
     forget_on_settling: Within(2000),
@@ -391,8 +392,8 @@ PLANTED: dict[Bug, Within] = {
     retry_a_doubt_at_once: Within(500),
     stretch_the_window: Within(2000),
     forget_the_private_escrow: Within(2000, _PRIVATE),
-    keep_the_cooldown_to_oneself: Within(2000),
-    ignore_the_cooldown: Within(2000),
+    keep_the_cooldown_to_oneself: Within(1000, _PACED),
+    ignore_the_cooldown: Within(500, _PACED),
     latch_nothing: Within(200),
     force_past_the_latch: Within(1000),
     report_every_time: Within(200),

@@ -47,6 +47,7 @@ class Presentation:
     """A refresh token arrived at the provider.
 
     Args:
+        ends_s: When the access token beside it ends.
         successor: The refresh token that it was answered with, if any; `access`: the access token.
         out: The process that sent it waits for the answer.
         handed: The answer reached the process.
@@ -55,6 +56,7 @@ class Presentation:
     """
 
     at_s: float
+    ends_s: float
     process: Process
     successor: str | None = None
     access: str = ""
@@ -122,7 +124,7 @@ class Watch:
         before = self.presentations.setdefault(token, [])
         if before and self.world.scenario.rotates and not self.world.scenario.safe:
             self._again(process, token, digest, before)
-        before.append(Presentation(now_s, process))
+        before.append(Presentation(now_s, self.world.expires_at_s, process))
 
     def _again(self, process: Process, token: str, digest: str, before: list[Presentation]) -> None:
         """A single-use token comes again: only after a lost reply, once, and only where the rules allow it.
@@ -135,7 +137,8 @@ class Watch:
         if len(before) > 1:
             raise Violation(1, f"{token} is presented for the third time")
         elsewhere = self.world.scenario.escrow == "private" and before[0].process.host != process.host
-        late = self.world.expired() or self.world.clocks_off
+        ended = self.world.scheduler.now_s + self.world.start_s + self.world.scenario.skew_s >= before[0].ends_s
+        late = ended or self.world.clocks_off
         if before[0].kept and not (elsewhere and (late or digest in self.permitted)):
             raise Violation(1, f"{token} is presented again while its successor is kept")
         now_s = self.world.scheduler.now_s
@@ -237,9 +240,9 @@ class Watch:
     def _fenced(self, process: Process, fence: int, lease: Mapping[str, Any] | None) -> None:
         if fence < self.fence:
             raise Violation(0, "the fencing number goes back")
-        self.fence = fence
+        taken, self.fence = fence > self.fence, fence
         if lease:
-            self.holder = process
+            self.holder = process if taken else self.holder
         elif self.holder:
             if self.holder is not process and not (self.holder.over or self.world.clocks_off):
                 raise Violation(0, f"{process.name} ends the lease of {self.holder.name}")
@@ -279,7 +282,7 @@ class Watch:
         for token, presentations in self.presentations.items():
             if self.digests[token] in parents:
                 for presentation in presentations:
-                    presentation.kept = False
+                    presentation.kept = presentation.handed = False
 
     def audited(self, process: Process, event: AuditEvent) -> None:
         """An event is durable: promises 6 and 7."""
@@ -294,7 +297,8 @@ class Watch:
             digest = str(event.details["refresh_token_digest"])
             before = self.reported.get(digest)
             # Between the event and the note that it was made nothing can be done about a crash or a lost write.
-            if before and not (before.crashed or before.name in self.troubled or self.forgotten):
+            excused = self.forgotten or self.troubled & {process.name, before.name if before else ""}
+            if before and not (before.crashed or excused):
                 raise Violation(6, "a dead grant is reported twice")
             self.reported[digest] = process
 

@@ -192,6 +192,8 @@ class World:
             outcome = rotation.run(observer.observe(self.credential, horizon_s=horizon_s, force=force))
         except RotatorError as error:
             outcome = outcomes.of_error(SECRET, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not be
+            raise Violation(0, f"a defect: {error!r}") from error
         self.watch.turn_over(process)
         if self.traced:
             self.note(process, f"→ {type(outcome).__name__} {getattr(outcome, 'reason', '')}", None)
@@ -251,10 +253,6 @@ class World:
     def waits(self, digest: str) -> bool:
         """Return whether the successor of a token waits in any escrow."""
         return digest in self.watch.waiting or any(escrow.holds(digest) for escrow in self._escrows.values())
-
-    def expired(self) -> bool:
-        """Return whether the stored access token has ended, clock skew allowed for."""
-        return self.expires_at_s <= self.scheduler.now_s + self.start_s + self.scenario.skew_s
 
     def left_to_a_person(self) -> bool:
         """Return whether a doubt about the stored token waits for an operator's word."""
