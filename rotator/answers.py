@@ -88,7 +88,7 @@ def classify(
         echoes: What the server could quote beside the request's own secrets: an assertion, an Authorization header.
     """
     answer = _classified(reply, request, now, echoes)
-    if isinstance(answer, Refreshed | RateLimited):
+    if isinstance(answer, RateLimited):
         return answer
     return replace(answer, cooldown_s=retry_after_s(reply.headers, now))
 

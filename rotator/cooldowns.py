@@ -36,11 +36,15 @@ class Cooldowns:
 
     def note(self, key: str, until: datetime, reason: str) -> None:
         """Make a cooldown known, to every replica if the state answers. Never shortens one."""
+        self.remember(key, until, reason)
+        with contextlib.suppress(StoreError):
+            self._write(key)
+
+    def remember(self, key: str, until: datetime, reason: str) -> None:
+        """Make a cooldown known to this process, at once, and to every replica with the next `flush`."""
         with self._lock:
             self._learn(key, until, reason)
             self._unwritten.add(key)
-        with contextlib.suppress(StoreError):
-            self._write(key)
 
     def known(self, key: str) -> datetime | None:
         """Return until when this process knows that nobody sends, without asking the state."""
@@ -59,13 +63,13 @@ class Cooldowns:
         record, _ = read_provider(self.state, key, self.retrier)
         return self._compared(key, record)
 
-    def flush(self) -> None:
-        """Write what the state has not taken yet, as far as it takes it now.
+    def flush(self, only: str | None = None) -> None:
+        """Write what the state has not taken yet, of all providers or of one, as far as it takes it now.
 
         Bounded: a state that does not answer is asked once, with the usual retries, and not for every pause anew.
         """
         with self._lock:
-            unwritten = sorted(self._unwritten)
+            unwritten = sorted(key for key in self._unwritten if only in {None, key})
         for key in unwritten:
             try:
                 self._write(key)

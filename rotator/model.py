@@ -274,10 +274,15 @@ class TokenSet:
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """New tokens arrived. `warnings` are the server's defects that do no harm."""
+    """New tokens arrived. `warnings` are the server's defects that do no harm.
+
+    Args:
+        cooldown_s: As of a setback: with the last request of a window come the tokens, and the pause until the next.
+    """
 
     tokens: TokenSet
     warnings: tuple[str, ...] = ()
+    cooldown_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,7 @@ class Rotation:
             return self.setbacks.never_sent(attempt, error)
         if isinstance(answer, Refreshed):
             received = Received(answer.tokens, attempt.started_at, attempt.digest, attempt.rotation_id)
-            return self.settling.received(attempt, received, answer.warnings)
+            return self.settling.received(attempt, received, answer.warnings, answer.cooldown_s)
         return self.setbacks.answered(attempt, answer)
 
     def _request(self, credential: Credential, observed: Observed, tokens: StoredTokens) -> RefreshRequest:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rotator.attempt import Attempt, Teller
+    from rotator.cooldowns import Cooldowns
     from rotator.ledger import SecretLedger
     from rotator.model import StoredTokens, Versioned
     from rotator.outcomes import Outcome
@@ -74,19 +75,27 @@ class Settling:
     trail: Trail
     teller: Teller
     write_back: WriteBack
+    cooldowns: Cooldowns
     retrier: Retrier
     clock: Clock
     pause_s: float = PAUSE_S
 
     # ------------------------------------------------------------------------------------------- new tokens
 
-    def received(self, attempt: Attempt, received: Received, warnings: tuple[str, ...]) -> Outcome:
+    def received(
+        self, attempt: Attempt, received: Received, warnings: tuple[str, ...], cooldown_s: float | None = None
+    ) -> Outcome:
         """Escrow what arrived, then write it back and settle. From here on the old refresh token is history.
 
         A holder that was held up for longer than its lease may find that another replica took the doubt over and
         presented the token again, as the provider's replay rule allows. The later answer is then the one that counts,
         so the overtaken holder keeps its own in escrow where nothing newer is, and writes nothing.
         """
+        key = attempt.observed.provider_key
+        if cooldown_s is not None:
+            # Written only behind the escrow: nothing that may be slow stands between the tokens and that.
+            until = self.clock.now() + timedelta(seconds=cooldown_s)
+            self.cooldowns.remember(key, until, "its answer to a refresh asks to wait")
         error: RotatorError | None = None
         for tries in range(IN_MEMORY_TRIES):
             if self.clock.now() >= attempt.lease_until - timedelta(seconds=RENEW_AHEAD_S):
@@ -101,6 +110,7 @@ class Settling:
             except RotatorError as failure:
                 error = failure
             else:
+                self.cooldowns.flush(key)
                 return self._from_escrow(attempt, received, warnings)
             try:
                 # Not durable anywhere. The store itself is the next best place, and the final one.

@@ -123,7 +123,7 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
     teller = Teller(trail, clock)
     write_back = WriteBack(clock, randomness, retrier)
     pause_s = surroundings.pause_s
-    settling = Settling(stores, escrow, seal, trail, teller, write_back, retrier, clock, pause_s)
+    settling = Settling(stores, escrow, seal, trail, teller, write_back, cooldowns, retrier, clock, pause_s)
     setbacks = Setbacks(stores, escrow, seal, teller, cooldowns, retrier, clock, pause_s)
     rotation = Rotation(observer, settling, setbacks, cooldowns, escrow, seal, trail, endpoint, clock, ids)
     budget = Budget(state, retrier, clock)

@@ -43,6 +43,21 @@ def test_S01_a_token_response_is_a_success_at_every_2xx() -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ((("Retry-After", "60"),), 60.0),
+        ((("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "60")), 60.0),
+        ((("X-RateLimit-Remaining", "1"), ("X-RateLimit-Reset", "60")), None),
+        ((("RateLimit", '"default";r=0;t=60'),), 60.0),
+        ((), None),
+    ],
+)
+def test_a_success_that_asks_to_wait_is_heard(headers: tuple[tuple[str, str], ...], wait_s: float | None) -> None:
+    """Promise 5: with the last request of a window come the tokens, and the pause until the next one."""
+    assert tokens_of(TOKENS, headers=headers).cooldown_s == wait_s
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {}, [], None, "text", 1, True, b"", b"null", without("access_token"),

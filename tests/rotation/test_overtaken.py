@@ -103,7 +103,7 @@ def test_a_lease_held_by_who_took_over_is_respected() -> None:
     attempt: list[Any] = []
     received: list[Any] = []
 
-    def stop(one: Any, what: Any, _: object) -> Outcome:
+    def stop(one: Any, what: Any, *_: object) -> Outcome:
         attempt.append(one)
         received.append(what)
         return outcomes.Deferred("payroll", "paused", None)

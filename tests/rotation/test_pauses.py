@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
 from rotator.errors import StoreUnavailable
-from rotator.model import RateLimited
+from rotator.model import RateLimited, Refreshed
 from rotator.passes import Passes
 from rotator.retrying import ATTEMPTS
-from tests.rotation.world import World
+from tests.rotation.faults import Faults
+from tests.rotation.world import ENDPOINT, World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rotator.model import Credential
+    from rotator.model import Credential, RefreshRequest, TokenAnswer
     from rotator.outcomes import Outcome
     from rotator.ports import StateStore
     from tests.rotation.world import Replica
@@ -109,3 +110,76 @@ def test_a_pause_whose_record_is_damaged_does_not_keep_the_others_from_being_wri
     one_shot(world, replica)
 
     assert world.replica().observer.cooldowns.record("provider/good|").cooldown_until == until
+
+
+def asks_to_wait(world: World, before: list[bool] | None = None) -> None:
+    """Let the next answer bring tokens and ask for an hour; `before` says how many calls find the state away then."""
+
+    def answer(request: RefreshRequest) -> TokenAnswer:
+        real = world.provider._process(request)
+        assert isinstance(real, Refreshed)
+        if before is not None:
+            before.extend([True] * 5)
+        return replace(real, cooldown_s=3600.0)
+
+    world.provider.script.append(answer)
+
+
+def test_a_success_that_asks_to_wait_is_heard_by_every_replica() -> None:
+    """Tokens that come with the last request of a window are settled; the next credential of that client waits."""
+    world = World()
+    other = another(world, "second")
+    world.until_due()
+    asks_to_wait(world)
+
+    [first] = one_shot(world, world.replica(), world.credential)
+    replica = world.replica()
+    [second] = one_shot(world, replica, other)
+
+    assert isinstance(first, outcomes.Rotated)
+    assert isinstance(second, outcomes.Deferred)
+    assert second.retry_at
+    assert (second.retry_at - world.clock.now()).total_seconds() >= 3500
+    assert world.provider.presented.total() == 1
+
+
+def test_tokens_are_in_escrow_before_a_pause_that_came_with_them_is_written() -> None:
+    """Promise 2: nothing that may be slow or fail stands between received tokens and the escrow."""
+    world = World()
+    world.until_due()
+    asks_to_wait(world)
+    calls: list[str] = []
+
+    class Told:
+        """The state, telling what is written of providers."""
+
+        shared = True
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(world.state, name)
+
+        def compare_and_swap(self, key: str, body: Mapping[str, Any], *, expected: int) -> int:
+            faults.calls.append(f"write {key.partition('/')[0]}")
+            return world.state.compare_and_swap(key, body, expected=expected)
+
+    faults = Faults(calls=calls)
+    world.replica(
+        state=Told(), escrow=faults.wrap("escrow", world.escrow), store=faults.wrap("store", world.store)
+    ).run()
+
+    assert calls.index("escrow.keep") < calls.index("write provider")
+
+
+def test_a_pause_that_cannot_be_written_loses_no_token() -> None:
+    """The state is away after the answer: what arrived is settled all the same, and the pause is written later."""
+    world = World()
+    world.until_due()
+    state = Away(world.state)
+    asks_to_wait(world, state.left)
+    replica = world.replica(state=state)
+
+    [outcome] = one_shot(world, replica, world.credential)
+
+    assert isinstance(outcome, outcomes.Rotated)
+    assert world.provider.is_live(world.document["refresh_token"])
+    assert world.replica().observer.cooldowns.record(f"provider/{ENDPOINT}|client").cooldown_until is not None

@@ -111,7 +111,7 @@ class World:
         observer = Observer(stores, state, escrow, self.seal, cooldowns, self.clock, retrier, actor)
         teller = Teller(trail, self.clock)
         write_back = WriteBack(self.clock, randomness, retrier)
-        settling = Settling(stores, escrow, self.seal, trail, teller, write_back, retrier, self.clock)
+        settling = Settling(stores, escrow, self.seal, trail, teller, write_back, cooldowns, retrier, self.clock)
         setbacks = Setbacks(stores, escrow, self.seal, teller, cooldowns, retrier, self.clock)
         rotation = Rotation(
             observer,

@@ -229,7 +229,7 @@ class World:
         cooldowns = Cooldowns(state, retrier)
         observer = Observer(stores, state, escrow, SEAL, cooldowns, clock, retrier, actor)
         write_back = WriteBack(clock, randomness, retrier)
-        settling = Settling(stores, escrow, SEAL, trail, teller, write_back, retrier, clock)
+        settling = Settling(stores, escrow, SEAL, trail, teller, write_back, cooldowns, retrier, clock)
         setbacks = Setbacks(stores, escrow, SEAL, teller, cooldowns, retrier, clock)
         ids = SequentialIds(self.instances)
         endpoint = SimEndpoint(self, process)
