@@ -41,11 +41,9 @@ def parse_document(text: str | bytes | None) -> Document | Malformed:
     if not text.strip():
         return Malformed("it is empty")
     try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_float=_kept_number, parse_constant=_no_number)
+        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_float=number_of, parse_constant=_no_number)
     except _DuplicateNameError:
         return Malformed("a name stands in it twice")
-    except _ChangedNumberError:
-        return Malformed("it holds a number that would not be written back as it is")
     except (ValueError, RecursionError):
         return Malformed("it is not JSON")
     if not isinstance(value, dict):
@@ -58,6 +56,8 @@ def document_of(fields: Mapping[str, Any]) -> Document | Malformed:
     # Layer by layer and without recursion, for the depth is what is in question.
     layer: list[Any] = [fields]
     for _ in range(DEEPEST + 1):
+        if any(isinstance(one, ChangedNumber) for one in layer):
+            return Malformed("it holds a number that would not be written back as it is")
         if any(isinstance(one, float) and not math.isfinite(one) for one in layer):
             return Malformed("it holds a number that is not JSON")
         inside = (one for one in layer if isinstance(one, dict | list))
@@ -76,19 +76,18 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-class _ChangedNumberError(ValueError):
+class ChangedNumber(float):
     """A number beyond what a double holds; rotator promises to leave foreign fields as they are."""
 
 
-def _kept_number(text: str) -> float:
+def number_of(text: str) -> float:
+    """Return a number with a fraction or an exponent; as ChangedNumber where its digits are lost. For JSON parsers."""
     number = float(text)
     try:
         same = math.isfinite(number) and Decimal(text) == Decimal(repr(number))
     except ArithmeticError:  # an exponent beyond what decimals hold
         same = False
-    if not same:
-        raise _ChangedNumberError
-    return number
+    return number if same else ChangedNumber(number)
 
 
 def _no_number(_: str) -> float:

@@ -12,10 +12,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import requests
-from hvac.adapters import JSONAdapter
+from hvac.adapters import JSONAdapter, RawAdapter
 from requests import exceptions as requests_errors
 from urllib3.exceptions import HTTPError, NewConnectionError
 
+from rotator.documents import number_of
 from rotator.errors import (
     StoreDenied,
     StoreMissing,
@@ -87,7 +88,10 @@ class CasMismatch(Exception):
 
 
 class PlainAdapter(JSONAdapter):  # type: ignore[misc]  # hvac has no types
-    """hvac's adapter with one way out for every answer that is no success: `Answered`."""
+    """hvac's adapter with one way out for every answer that is no success: `Answered`.
+
+    Answers are parsed here: Vault keeps a number as the text that was sent, and hvac's parser loses digits of it.
+    """
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
         """Send one request.
@@ -98,23 +102,19 @@ class PlainAdapter(JSONAdapter):  # type: ignore[misc]  # hvac has no types
         Raises:
             Answered: Any other answer; a redirect, a 204 and a 200 that is not a JSON object are not asked for here.
         """
-        try:
-            answer = super().request(*args, **{**kwargs, "raise_exception": False})
-        except RecursionError:  # deeper than the parser goes
-            raise Answered(HTTPStatus.OK, None) from None
-        if isinstance(answer, dict):
-            return answer
-        raise Answered(*_read(answer))
+        answer = RawAdapter.request(self, *args, **{**kwargs, "raise_exception": False})
+        body = _object_in(answer)
+        if answer.status_code != HTTPStatus.OK or body is None:
+            raise Answered(answer.status_code, body)
+        return body
 
 
-def _read(answer: Any) -> tuple[int, Mapping[str, Any] | None]:
-    if not isinstance(answer, requests.Response):  # a JSON list or text under a 200
-        return HTTPStatus.OK, None
+def _object_in(answer: requests.Response) -> dict[str, Any] | None:
     try:
-        body = answer.json()
-    except (ValueError, RecursionError):
-        body = None
-    return answer.status_code, body if isinstance(body, dict) else None
+        body = answer.json(parse_float=number_of)
+    except (ValueError, RecursionError):  # no JSON, or deeper than the parser goes
+        return None
+    return body if isinstance(body, dict) else None
 
 
 FAILURES = (Answered, requests_errors.RequestException, HTTPError)
