@@ -7,7 +7,7 @@ the docstring says so.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rotator import answers, documents, outcomes, policy, received, records, rotation, schedule, setbacks, settling
@@ -20,14 +20,11 @@ from rotator.records import Lease
 from rotator.testing.sim.ports import SimEndpoint, SimState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     import pytest
 
     from rotator.records import Claim, StateRecord
 
     Patch = pytest.MonkeyPatch
-    Bug = Callable[[Patch], None]
 
 
 # ------------------------------------------------------------------------------------------------- claims
@@ -189,7 +186,11 @@ def stretch_the_window(patch: Patch) -> None:
 def forget_the_private_escrow(patch: Patch) -> None:
     """Nobody waits for the holder whose private escrow may have the successor."""
     in_doubt = policy._in_doubt
-    patch.setattr(policy, "_in_doubt", lambda situation, *more: in_doubt(replace(situation, escrow_shared=True), *more))
+
+    def careless(situation: Any, tokens: Any, claim: Claim, when: Any) -> Any:
+        return in_doubt(situation, tokens, replace(claim, place=situation.place), when)
+
+    patch.setattr(policy, "_in_doubt", careless)
 
 
 def keep_the_cooldown_to_oneself(patch: Patch) -> None:
@@ -360,55 +361,3 @@ def pause_too_long(patch: Patch) -> None:
 def start_at_the_end(patch: Patch) -> None:
     """A refresh falls due when the token has ended."""
     patch.setattr(schedule, "margin_s", lambda *_: 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Within:
-    """Within how many worlds a bug is found, and what those worlds have in common where chance rarely brings it up."""
-
-    worlds: int
-    scenario: Mapping[str, Any] = field(default_factory=dict)
-
-
-_GRACEFUL = {"replay": "until_successor_used", "grace_s": 1e9, "jumps": (), "rate": 0.15, "faults": 4}
-_PRIVATE = {**_GRACEFUL, "escrow": "private", "hosts": ((0, "daemon"), (1, "daemon"))}
-_PACED = {"hosts": ((0, "once"), (1, "once"), (2, "once")), "period_s": 900.0, "forces": 40, "faults": 12, "rate": 0.15}
-
-PLANTED: dict[Bug, Within] = {
-    forget_on_settling: Within(2000),
-    give_back_after_a_lost_reply: Within(200),
-    claim_without_looking: Within(200),
-    claim_without_compare_and_swap: Within(200),
-    believe_a_lost_write: Within(2000),
-    present_a_settled_token: Within(2000),
-    take_the_last_try_again: Within(500),
-    third_try: Within(500),
-    work_without_leases: Within(500),
-    restart_the_fencing_number: Within(20),
-    ignore_the_fencing_number: Within(1000),
-    send_without_audit: Within(500),
-    send_after_the_lease: Within(1000),
-    treat_500_as_never_processed: Within(1000),
-    retry_a_doubt_at_once: Within(500),
-    stretch_the_window: Within(2000),
-    forget_the_private_escrow: Within(2000, _PRIVATE),
-    keep_the_cooldown_to_oneself: Within(1000, _PACED),
-    ignore_the_cooldown: Within(500, _PACED),
-    latch_nothing: Within(200),
-    force_past_the_latch: Within(1000),
-    report_every_time: Within(200),
-    no_escrow: Within(20),
-    escrow_after_the_write: Within(20),
-    ignore_the_escrow: Within(500),
-    clear_the_escrow_first: Within(20),
-    write_although_overtaken: Within(2000, _GRACEFUL),
-    drop_an_overtaken_answer: Within(2000, _GRACEFUL),
-    give_way_to_any_writer: Within(200),
-    drop_unknown_fields: Within(20),
-    lose_the_old_refresh_token: Within(200),
-    overwrite_a_person: Within(500),
-    delete_on_failure: Within(200),
-    tell_the_token: Within(50),
-    pause_too_long: Within(500),
-    start_at_the_end: Within(50),
-}

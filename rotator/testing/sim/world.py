@@ -81,6 +81,7 @@ class World:
     clocks_off: bool = False
     quiet: bool = False
     instances: int = 0
+    replicas: int = 0
     start_s: float = START.timestamp()
     expires_at_s: float = 0.0
     well_from_s: float = float("inf")
@@ -192,7 +193,7 @@ class World:
             outcome = rotation.run(observer.observe(self.credential, horizon_s=horizon_s, force=force))
         except RotatorError as error:
             outcome = outcomes.of_error(SECRET, error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not be
+        except Exception as error:
             raise Violation(0, f"a defect: {error!r}") from error
         self.watch.turn_over(process)
         if self.traced:
@@ -217,21 +218,23 @@ class World:
     def parts(self, process: Process) -> tuple[Observer, Rotation]:
         """Return the real procedure over this process's simulated ports."""
         host = process.host
+        self.replicas += 1
+        own = self.replicas  # not the number of starts: two that began together would share their ids
         clock = SimClock(self.scheduler, process)
-        randomness = SeededRandomness(self.instances)
+        randomness = SeededRandomness(own)
         retrier = Retrier(clock, randomness)
-        actor = Actor(host, self.instances, "daemon", process.name)
+        actor = Actor(host, own, "daemon", process.name)
         stores: dict[str, SecretStore] = {"main": SimStore(self, process)}
         state = SimState(self, process)
         escrow: Any = RecordEscrow(state) if self.scenario.escrow == "state" else SimEscrow(self, process, host)
-        trail = AuditTrail([SimAudit(self, process)], clock, SequentialIds(1000 + self.instances), actor)
+        trail = AuditTrail([SimAudit(self, process)], clock, SequentialIds(1_000_000 + own), actor)
         teller = Teller(trail, clock)
         cooldowns = Cooldowns(state, retrier)
         observer = Observer(stores, state, escrow, SEAL, cooldowns, clock, retrier, actor)
         write_back = WriteBack(clock, randomness, retrier)
         settling = Settling(stores, escrow, SEAL, trail, teller, write_back, cooldowns, retrier, clock)
         setbacks = Setbacks(stores, escrow, SEAL, teller, cooldowns, retrier, clock)
-        ids = SequentialIds(self.instances)
+        ids = SequentialIds(own)
         endpoint = SimEndpoint(self, process)
         return observer, Rotation(observer, settling, setbacks, cooldowns, escrow, SEAL, trail, endpoint, clock, ids)
 
