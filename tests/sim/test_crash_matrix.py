@@ -1,20 +1,16 @@
 """A crash at every port call of every path of the procedure, before and after its effect; then the others go on.
 
 `tests/rotation/test_crash_matrix.py` says of the usual paths what exactly follows each crash; here the promises are
-checked on all of them. `ROTATOR_CRASH_PAIRS=1` tries every pair of crashes as well.
+checked on all of them.
 """
 
 from __future__ import annotations
-
-import os
 
 import pytest
 
 from rotator.testing.sim.shrink import failing
 from rotator.testing.sim.world import World
 from tests.sim.paths import PATHS, crashes
-
-PAIRS = bool(os.environ.get("ROTATOR_CRASH_PAIRS"))
 
 
 def run(path: str) -> World:
@@ -44,9 +40,4 @@ def test_a_crash_at_any_call_breaks_no_promise(path: str) -> None:
         if found:
             pytest.fail("\n".join([*found.trace, str(found.violation), f"--replay '{found.case.text()}'"]))
         tried += 1
-        if PAIRS:
-            second = World(case)
-            second.run()
-            for pair in crashes(case, second.faults.calls):
-                assert failing(pair) is None, pair.text()
     assert tried > 30

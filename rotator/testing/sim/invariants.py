@@ -342,7 +342,7 @@ class Watch:
         if not self.pending:
             return
         self.checks += 1
-        stored = str(self.world.document()["refresh_token"])
+        stored = self.world.stored
         for token, arrival in list(self.pending.items()):
             successor = arrival.successor
             branched = self.world.clocks_off and len(self.presentations[token]) > 1
@@ -393,9 +393,9 @@ class Watch:
     def still_fresh(self) -> None:
         """A while after the last fault every token that a refresh can keep fresh is fresh: promise 9."""
         world = self.world
-        if world.clocks_off or world.left_to_a_person():
+        if world.clocks_off or not world.provider.is_live(world.stored):
             return
-        if world.provider.is_live(str(world.document()["refresh_token"])):
+        if not world.left_to_a_person():
             raise Violation(9, "a live credential has an expired access token although all is well")
 
     def _explained_loss(self, stored: str) -> bool:

@@ -77,7 +77,7 @@ class Scenario:
     def drawn(cls, seed: int) -> Scenario:
         """Draw a scenario from a seed."""
         chance = random.Random(seed)
-        generations = chance.choice((1.0, 2.0, 3.0))
+        generations = chance.choice((1.0, 1.0, 2.0))
         span_s = generations * LIFETIME_S
         replay: ReplayKind = chance.choice(("never", "never", "never", "window", "until_successor_used", "safe"))
         graces = {"never": (0.0, 0.0, 30.0, 600.0), "window": (60.0, 600.0)}.get(replay, (_FOREVER_S,))

@@ -45,11 +45,14 @@ STALE_S = 60.0
 LOOK_S = 1200.0
 """How long a simulated daemon sleeps at most before it asks whether the document has another version."""
 
-HEALED_FOR_S = 1.6 * LIFETIME_S
+HEALED_FOR_S = 1.3 * LIFETIME_S
 """So much longer a world goes on without faults: every doubt and every pause has come to its end by then."""
 
 RECOVERED_S = 1000.0
 """So long after the last fault the longest pause after a failure is over, and every process runs again."""
+
+PERSON_S = 300.0
+"""How long a daemon leaves alone what waits for a person."""
 
 _A_PASS_LATE_S = 60.0
 
@@ -84,6 +87,7 @@ class World:
     replicas: int = 0
     start_s: float = START.timestamp()
     expires_at_s: float = 0.0
+    stored: str = ""
     well_from_s: float = float("inf")
     _skews_s: dict[str, float] = field(default_factory=dict)
     _escrows: dict[str, MemoryEscrow] = field(default_factory=dict)
@@ -212,7 +216,7 @@ class World:
             case _:
                 assert_never(outcome)
         if until is None:
-            return 60.0
+            return PERSON_S
         return max(0.0, (until - START).total_seconds() - self.scheduler.now_s - process.skew_s)
 
     def parts(self, process: Process) -> tuple[Observer, Rotation]:
@@ -269,7 +273,7 @@ class World:
 
     def _open_claim(self) -> Mapping[str, Any]:
         body, _ = self.state.read(self._key)
-        stored = digest_of(Secret(self.document()["refresh_token"]))
+        stored = digest_of(Secret(self.stored))
         claims = (body or {}).get("presented", ())
         return next((one for one in claims if one["digest"] == stored and one.get("outcome", "open") == "open"), {})
 
@@ -286,7 +290,9 @@ class World:
     def replaced(self, secret: str, before: Versioned) -> None:  # noqa: ARG002 - one secret in a world
         """Note what a stale read may still show."""
         self._previous = (before, self.scheduler.now_s)
-        self.expires_at_s = float(self.document()["expires_at"])
+        document = self.document()
+        self.expires_at_s = float(document["expires_at"])
+        self.stored = str(document["refresh_token"])
 
     def down(self, call: str) -> bool:
         """Return whether the store or the state is down."""
