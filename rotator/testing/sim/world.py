@@ -117,7 +117,8 @@ class World:
             timeout_s=TIMEOUT_S,
         )
         self.credential = Credential(SECRET, provider, "main", SECRET, client_id="client")
-        self.quiet = not (scenario.outages or scenario.reseeds or scenario.jumps or scenario.losses or scenario.backups)
+        disturbing = ("outages", "reseeds", "jumps", "disks", "losses", "backups")
+        self.quiet = not any(getattr(scenario, name) for name in disturbing)
         self.put({**self.provider.login(), "note": 0})
 
     # ------------------------------------------------------------------------------------------- running
