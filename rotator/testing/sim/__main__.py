@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rotator.testing.sim.shrink import Failing
 
 
+TOLD_EVERY_S = 60.0
+
+
 def main() -> int:
     """Run what the command line asks for; exit code 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m rotator.testing.sim", description=__doc__)

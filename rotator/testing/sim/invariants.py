@@ -138,8 +138,8 @@ class Watch:
             raise Violation(1, f"{token} is presented for the third time")
         elsewhere = self.world.scenario.escrow == "private" and before[0].process.host != process.host
         ended = self.world.scheduler.now_s + self.world.start_s + self.world.scenario.skew_s >= before[0].ends_s
-        late = ended or self.world.clocks_off
-        if before[0].kept and not (elsewhere and (late or digest in self.permitted)):
+        away = elsewhere and (ended or digest in self.permitted)
+        if before[0].kept and not (away or self.world.clocks_off):
             raise Violation(1, f"{token} is presented again while its successor is kept")
         now_s = self.world.scheduler.now_s
         still_out = before[-1].out and not before[-1].process.over and now_s - before[-1].at_s < TIMEOUT_S
@@ -211,7 +211,7 @@ class Watch:
             self.wait_until_s = 0.0
 
     def _cool_down(self) -> None:
-        skew_s = 2 * self.world.scenario.skew_s
+        skew_s = 2 * self.world.scenario.skew_s + sum(abs(by_s) for _, by_s, _ in self.world.scenario.jumps)
         self.cooldown = (self.world.scheduler.now_s, self.wait_until_s - skew_s - 1.0)
         self.wait_until_s = 0.0
 
