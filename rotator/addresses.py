@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ _ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _UNRESERVED = re.compile("[A-Za-z0-9._~-]")
 
 
+@functools.lru_cache(maxsize=1024)
 def normal(url: str) -> str:
     """Return the one form of all spellings of an address (RFC 3986 section 6.2); what is no URL stays as it is.
 

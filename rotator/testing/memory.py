@@ -135,7 +135,7 @@ class MemorySecretStore:
             if current is None and expected is not None:
                 raise self._not_found(secret)
             if current is None or str(current.number) == expected:
-                return self._versioned(secret, self._add(secret, text, write_id, expected))
+                return self._versioned(secret, self._add(secret, text, write_id, expected, document))
             if (current.write_id, current.content, current.replaced) == (write_id, text, expected):
                 return self._versioned(secret, current)
             raise VersionConflict(self._identity(secret), expected=expected)
@@ -180,11 +180,18 @@ class MemorySecretStore:
             raise self._not_found(secret)
         return self._current[secret]
 
-    def _add(self, secret: str, content: str | bytes, write_id: str = "", replaced: str | None = None) -> _Version:
+    def _add(
+        self,
+        secret: str,
+        content: str | bytes,
+        write_id: str = "",
+        replaced: str | None = None,
+        parsed: Document | None = None,
+    ) -> _Version:
         number = self._numbers.get(secret, 0) + 1
         self._numbers[secret] = number
-        parsed = parse_document(content)
-        self._current[secret] = _Version(number, content, parsed, self._clock.now(), write_id, replaced)
+        read = parsed or parse_document(content)
+        self._current[secret] = _Version(number, content, read, self._clock.now(), write_id, replaced)
         return self._current[secret]
 
     def _versioned(self, secret: str, held: _Version) -> Versioned:

@@ -1,14 +1,16 @@
-"""Explore by hand: `python -m tests.model` for the setups of the tests, with more replicas, crashes or tokens."""
+"""`python -m tests.model`: the setups of the tests, with more replicas, crashes or tokens."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from tests.model.explore import Found, explore
-from tests.model.setups import OMISSIONS, SETUPS
+from tests.model.setups import OMISSIONS, SETUPS, Setup
 
 
 def main() -> int:
@@ -19,23 +21,44 @@ def main() -> int:
     parser.add_argument("--only", metavar="TEXT", default="", help="setups and omissions whose name holds this")
     parser.add_argument("--setups", action="store_true", help="no omissions")
     parser.add_argument("--most", type=int, default=20_000_000, help="states after which an exploration is given up")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the counts are written")
     given = vars(parser.parse_args())
-    only, setups_only, most = given.pop("only"), given.pop("setups"), given.pop("most")
+    only, setups_only, most, file = given.pop("only"), given.pop("setups"), given.pop("most"), given.pop("json")
     bounds = {name: value for name, value in given.items() if value is not None}
-    wrong = 0
+    begun = time.monotonic()
+    wrong = states = 0
+    explored, too_big = [], []
     for name, setup in SETUPS.items():
-        if only in name:
-            begun = time.monotonic()
-            found = explore(replace(setup, **bounds), most=most)
-            _tell(name, found, time.monotonic() - begun)
-            wrong += bool(found.paths)
+        if only not in name:
+            continue
+        found = _explored(name, replace(setup, **bounds), most)
+        if found is None:
+            too_big.append(name)
+            continue
+        explored.append(name)
+        states += found.states
+        wrong += bool(found.paths)
     for name, left in OMISSIONS.items():
         if only in name and not setups_only:
-            begun = time.monotonic()
-            found = explore(replace(left.setup, **bounds), until=left.breaks, most=most)
-            _tell(f"without: {name}", found, time.monotonic() - begun)
-            wrong += not found.paths
+            found = _explored(f"without: {name}", replace(left.setup, **bounds), most, until=left.breaks)
+            wrong += not (found and found.paths)
+    if file:
+        counts = {"states": states, "explored": explored, "too_big": too_big, "violations": wrong, "bounds": bounds}
+        file.write_text(json.dumps({**counts, "seconds": time.monotonic() - begun}, indent=1))
     return 1 if wrong else 0
+
+
+def _explored(name: str, setup: Setup, most: int, until: str | None = None) -> Found | None:
+    """Explore and tell; None when there are more states than `most`."""
+    begun = time.monotonic()
+    try:
+        found = explore(setup, until=until, most=most)
+    except RuntimeError as error:
+        sys.stdout.write(f"{name}: {error}, given up\n")
+        sys.stdout.flush()
+        return None
+    _tell(name, found, time.monotonic() - begun)
+    return found
 
 
 def _tell(name: str, found: Found, seconds: float) -> None:

@@ -205,7 +205,7 @@ def _given_back(record: Record, replica: Replica) -> Record:
     if before is None or before.rid != replica.rid:
         return record
     if before.tries > 1:
-        return record.with_claim(before._replace(tries=before.tries - 1, permitted=True, rid=NOBODY))
+        return record.with_claim(before._replace(tries=before.tries - 1, rid=NOBODY))
     return record.without_claim(replica.parent)
 
 

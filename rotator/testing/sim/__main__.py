@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 TOLD_EVERY_S = 60.0
 
 
+TOLD_EVERY_S = 60.0
+
+
 def main() -> int:
     """Run what the command line asks for; exit code 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m rotator.testing.sim", description=__doc__)
@@ -36,9 +39,13 @@ def main() -> int:
         return _replay(options.replay)
     clock = SystemClock()
     began_s, told_s, tally = clock.monotonic_s(), clock.monotonic_s(), Tally()
+    broken = 0
     for tally in run(options.first, options.seeds, options.processes):
+        for seed, (_, what) in list(tally.violations.items())[broken:]:
+            broken += 1
+            sys.stderr.write(f"seed {seed}: {what}\n")
         now_s = clock.monotonic_s()
-        if now_s - told_s > 60.0:
+        if now_s - told_s > TOLD_EVERY_S:
             told_s = now_s
             sys.stderr.write(f"{tally.worlds} worlds, {len(tally.violations)} violations, {now_s - began_s:.0f} s\n")
     taken_s = clock.monotonic_s() - began_s

@@ -345,7 +345,8 @@ class Watch:
         stored = self.world.stored
         for token, arrival in list(self.pending.items()):
             successor = arrival.successor
-            branched = self.world.clocks_off and len(self.presentations[token]) > 1
+            unknown = self.world.clocks_off or self.digests[token] in self.forgotten
+            branched = unknown and len(self.presentations[token]) > 1
             if successor is None or branched or self._descends(stored, successor):
                 del self.pending[token]
             elif (
