@@ -11,6 +11,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,7 @@ def main() -> None:
         clock.advance(1000)
         run("once", "--force")
         run("escrow", "list")
+        shutil.copytree(folder, elsewhere / "disk")  # the mount ends with this process; the leak hunt looks here
         report = face.report
         print(json.dumps({"steps": steps, "reused": report.reuse_detections, "lost": report.families_revoked}))  # noqa: T201 - read by the test
 

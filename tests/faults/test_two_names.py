@@ -71,7 +71,7 @@ def saved(path: Path, config: dict[str, Any]) -> Path:
 
 
 def put(server: SandboxServer, config: Path, name: str) -> None:
-    answer = config.with_suffix(".json")
+    answer = config.with_name("answer.json")
     answer.write_text(json.dumps(server.face("auth0").login(DEFAULT_CLIENT_ID)))
     assert commands.run(["-c", str(config), "put", name, str(answer)]) == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,8 +20,7 @@ from tests.fuzz.mutations import DEEP, foreign_json, mutated_json
 from tests.fuzz.vault_answers import vault_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 KEY = "secret/memory:main#payroll"
 BODY = {
@@ -47,9 +47,10 @@ def in_dynamodb(item: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def in_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Any]:
+def in_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Any], Any]]:
     """Put a value where the text of a record belongs, and read the record."""
-    path: Path = tmp_path_factory.mktemp("state") / "state.db"
+    folder = tmp_path_factory.mktemp("state")
+    path = folder / "state.db"
     store = LocalStateStore(path)
     store.compare_and_swap(KEY, BODY, expected=0)
 
@@ -61,7 +62,8 @@ def in_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Any]:
         connection.close()
         return store.read(KEY)
 
-    return read
+    yield read
+    shutil.rmtree(folder)  # the canaries in it are the test's own; the leak hunt must not find them
 
 
 def in_vault(data: Any) -> Any:
