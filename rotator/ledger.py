@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from rotator import records
+from rotator import record_bodies, records
 from rotator.addresses import normal
 from rotator.errors import StoreCorrupt, StoreUnavailable, StoreWriteInDoubt, VersionConflict
 from rotator.redact import as_bytes
@@ -66,7 +66,7 @@ class SecretLedger:
                 f"the state record of {self._identity} was deleted, and its claims are forgotten",
                 hint="undelete it; or log in again, put the new token set, and remove the record for good",
             )
-        self.record = records.state_record(self._identity, body)
+        self.record = record_bodies.state_record(self._identity, body)
         return self.record
 
     def change(self, change: Callable[[StateRecord], StateRecord]) -> StateRecord:
@@ -82,7 +82,7 @@ class SecretLedger:
             wanted = change(self.record)
             if wanted == self.record:
                 return self.record
-            body = records.to_body(wanted)
+            body = record_bodies.to_body(wanted)
             revision = self._revision
             try:
                 self._revision = self._retrier.call(
@@ -107,7 +107,7 @@ def read_provider(state: StateStore, key: str, retrier: Retrier) -> tuple[Provid
         StoreError: As `StateStore.read`, after retries.
     """
     body, revision = retrier.call(lambda: state.read(key))
-    return records.provider_record(key, body), revision
+    return record_bodies.provider_record(key, body), revision
 
 
 def change_provider(
@@ -126,7 +126,7 @@ def change_provider(
         wanted = change(record)
         if wanted == record:
             return record
-        body = records.to_body(wanted)
+        body = record_bodies.to_body(wanted)
         try:
             retrier.call(lambda: state.compare_and_swap(key, body, expected=revision))  # noqa: B023 - called at once
         except (VersionConflict, StoreWriteInDoubt):

@@ -1,27 +1,24 @@
 """The state records: what every run of every replica knows about a secret, and about a provider and client.
 
-The logic over a record is written here once, as pure functions from record to record; a backend only swaps bodies.
-Safety rests on `StateRecord.presented` alone: a refresh token may be sent only by the holder whose compare-and-swap
-appended its digest. The lease merely avoids useless work and says when a dead holder's work may be taken over.
+The logic over a record is written here once, as pure functions from record to record; `rotator.record_bodies` has
+their stored form, and a backend only swaps bodies. Safety rests on `StateRecord.presented` alone: a refresh token may
+be sent only by the holder whose compare-and-swap appended its digest. The lease merely avoids useless work and says
+when a dead holder's work may be taken over.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import TypeAdapter
-
-from rotator.errors import LeaseHeld, StoreCorrupt
+from rotator.errors import LeaseHeld
 from rotator.model import Document
 from rotator.redact import Secret, as_bytes
 from rotator.stored_values import Digest, Instant, Tries, stored
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from rotator.model import Versioned
@@ -348,67 +345,3 @@ def with_done(record: StateRecord, done: Done) -> StateRecord:
 
 def _replaced(presented: tuple[Claim, ...], new: Claim) -> tuple[Claim, ...]:
     return tuple(new if one.digest == new.digest else one for one in presented)
-
-
-# ----------------------------------------------------------------------------------------------------- codec
-
-FORMAT = 1
-"""Written into every body. A reader that meets another number stops: an older rotator must not guess."""
-
-
-def to_body(record: StateRecord | ProviderRecord) -> dict[str, Any]:
-    """Return the JSON form of a record; defaults are left out, so that idle records stay small."""
-    body: dict[str, Any] = _adapter(type(record)).dump_python(record, mode="json", exclude_defaults=True)
-    return {"format": FORMAT, **body}
-
-
-def state_record(identity: str, body: Mapping[str, Any] | None) -> StateRecord:
-    """Read a record; a missing body is an empty record.
-
-    Raises:
-        StoreCorrupt: The body is not one that this version wrote.
-    """
-    return StateRecord(identity) if body is None else _decode(StateRecord, identity, body)
-
-
-def provider_record(identity: str, body: Mapping[str, Any] | None) -> ProviderRecord:
-    """Read a provider's record; a missing body is an empty record.
-
-    Raises:
-        StoreCorrupt: The body is not one that this version wrote.
-    """
-    return ProviderRecord(identity) if body is None else _decode(ProviderRecord, identity, body)
-
-
-_Record = TypeVar("_Record", StateRecord, ProviderRecord)
-
-
-def _decode(kind: type[_Record], identity: str, body: Mapping[str, Any]) -> _Record:
-    fields = dict(body)
-    try:
-        if fields.pop("format", None) != FORMAT:
-            raise ValueError("unknown format")
-        # As JSON: only there does pydantic take texts for instants and yet no text for a number.
-        record: _Record = _adapter(kind).validate_json(json.dumps(fields), strict=True)
-        if record.identity != identity:
-            raise ValueError("another identity")
-        claimed = [one.digest for one in getattr(record, "presented", ())]
-        if len(set(claimed)) != len(claimed):
-            raise ValueError("two claims on one token")
-    except (ValueError, OverflowError, RecursionError) as error:  # pydantic's ValidationError is a ValueError
-        raise StoreCorrupt(
-            f"the state record of {identity} cannot be read: {type(error).__name__}",
-            hint="restore it from a backup that is not older than the last rotation; without it claims are forgotten",
-        ) from None
-    return record
-
-
-_ADAPTERS: dict[str, TypeAdapter[Any]] = {}
-
-
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    # Built on first use: building costs some milliseconds that `--help` should not pay.
-    adapter = _ADAPTERS.get(kind.__name__)
-    if adapter is None:
-        adapter = _ADAPTERS[kind.__name__] = TypeAdapter(kind)
-    return adapter

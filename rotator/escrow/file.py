@@ -23,7 +23,8 @@ from pydantic import TypeAdapter
 
 from rotator.errors import EscrowCorrupt, EscrowUnavailable
 from rotator.private_files import flush, write_all
-from rotator.records import FORMAT, SealedEntry
+from rotator.record_bodies import FORMAT
+from rotator.records import SealedEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

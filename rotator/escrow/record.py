@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rotator import records
+from rotator import record_bodies
 from rotator.errors import EscrowCorrupt, EscrowUnavailable, StoreCorrupt, StoreError
 from rotator.ledger import secret_key
 
@@ -78,7 +78,7 @@ class RecordEscrow:
     def _entries_of(self, identity: str) -> tuple[SealedEntry, ...]:
         try:
             body, _ = self._state.read(secret_key(identity))
-            return records.state_record(identity, body).escrow
+            return record_bodies.state_record(identity, body).escrow
         except StoreCorrupt as error:
             raise EscrowCorrupt(f"what waits for {identity}: {error.message}", hint=error.hint) from error
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rotator.documents import document_text, parse_document
 from rotator.errors import SecretNotFound, StoreCorrupt, VersionConflict
 from rotator.model import Versioned
-from rotator.records import state_record, to_body
+from rotator.record_bodies import state_record, to_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotator.errors import LeaseHeld, StoreCorrupt
+from rotator.record_bodies import provider_record, state_record, to_body
 from rotator.records import (
     Claim,
     ClaimRefused,
@@ -28,12 +29,9 @@ from rotator.records import (
     give_back,
     mark,
     on_claim,
-    provider_record,
     release,
-    state_record,
     take_lease,
     take_out,
-    to_body,
     with_done,
 )
 from rotator.redact import Secret

@@ -23,7 +23,7 @@ from rotator.http_messages import HttpReply
 from rotator.model import AnswerRule
 from rotator.pacing import retry_after_s
 from rotator.profiles.schema import Variable
-from rotator.records import state_record
+from rotator.record_bodies import state_record
 from rotator.redact import Secret, without
 from rotator.seal import AesSeal
 from rotator.state.bodies import body_of

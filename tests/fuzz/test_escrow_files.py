@@ -18,7 +18,8 @@ from rotator.escrow.file import FileEscrow, _name
 from rotator.observe import Observer
 from rotator.policy import Due, decide
 from rotator.received import Received, opened, sealed_reply, sealed_tokens
-from rotator.records import SealedEntry, StateRecord, state_record, to_body
+from rotator.record_bodies import state_record, to_body
+from rotator.records import SealedEntry, StateRecord
 from rotator.redact import Secret
 from rotator.retrying import Retrier
 from rotator.seal import AesSeal

@@ -14,6 +14,7 @@ from hypothesis import given
 from rotator.errors import RotatorError, StoreCorrupt
 from rotator.model import Replay
 from rotator.policy import Due, decide
+from rotator.record_bodies import provider_record, state_record, to_body
 from rotator.records import (
     Claim,
     Done,
@@ -23,9 +24,6 @@ from rotator.records import (
     ProviderRecord,
     SealedEntry,
     StateRecord,
-    provider_record,
-    state_record,
-    to_body,
 )
 from tests.core.parts import DIGEST, NOW, at, claim_of, stored
 from tests.core.situations import situation

@@ -14,7 +14,8 @@ from rotator.cooldowns import Cooldowns
 from rotator.model import Actor, Credential, Provider
 from rotator.observe import Observer
 from rotator.received import WriteBack
-from rotator.records import StateRecord, digest_of, state_record
+from rotator.record_bodies import state_record
+from rotator.records import StateRecord, digest_of
 from rotator.redact import Secret
 from rotator.retrying import Retrier
 from rotator.rotation import Rotation
