@@ -28,18 +28,25 @@ def test_two_credentials_on_one_secret_are_refused_by_the_configuration(stage: S
     assert stage.face().report.requests == 0
 
 
-def test_one_secret_under_two_store_names_is_refused_by_the_pass(stage: Stage) -> None:
-    """A second store that is the same file by another spelling gets both credentials refused, and nothing is sent."""
+def test_two_stores_that_become_one_secret_are_refused_by_the_pass(stage: Stage) -> None:
+    """A link that is turned towards another store's file once the configuration is read: the pass refuses both
+    credentials, and nothing is sent.
+    """
     stage.ready()
-    stage.config["stores"]["same"] = {"type": "local", "path": f"{stage.folder}/../{stage.folder.name}/secrets.db"}
+    (stage.folder / "elsewhere").mkdir()
+    link = stage.folder / "link"
+    link.symlink_to("elsewhere")
+    stage.config["stores"]["same"] = {"type": "local", "path": str(link / "secrets.db")}
     stage.config["credentials"][0]["store"] = "main"
     stage.credential("beta", secret="alpha", store="same")
-    (stage.folder / "x").mkdir()
     stage.until_due()
+    app = stage.app()
+    link.unlink()
+    link.symlink_to(".")
 
-    results = run(stage, force=True)
+    results = app.passes.run(app.credentials, horizon_s=900.0, force=True)
 
-    assert {name: getattr(outcome, "reason", "") for name, outcome in results.items()} == {
+    assert {outcome.name: getattr(outcome, "reason", "") for outcome in results} == {
         "alpha": "unusable",
         "beta": "unusable",
     }
