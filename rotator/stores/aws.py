@@ -47,6 +47,10 @@ CURRENT: Final = "AWSCURRENT"
 NO_VALUE: Final = ""
 """The version of a secret that exists and holds no value yet."""
 
+NO_SECRET: Final = "no secret"
+"""Stands for the expectation of a creation in version ids: else a creation would pass for a repetition of the write
+that gave an empty secret its first value."""
+
 MAX_VALUE_BYTES: Final = 65_536
 """The quota of a secret's value (API reference, PutSecretValue, SecretString). botocore does not check it."""
 
@@ -107,7 +111,7 @@ class AwsSecretStore:
         text = document_text(document)
         self._require_fitting(secret, text)
         if expected is None:
-            return self._create(secret, text, _version_id(write_id, "", 0))
+            return self._create(secret, text, _version_id(write_id, NO_SECRET, 0))
         for generation in range(GENERATIONS):
             version = _version_id(write_id, expected, generation)
             identity = self._put(secret, text, version, expected)

@@ -307,7 +307,10 @@ def test_a_creation_that_cannot_be_read_back_is_in_doubt(recorded: Recorded) -> 
 
 
 def test_a_secret_without_a_value_can_be_given_one(recorded: Recorded) -> None:
-    """A secret that exists without a value is Malformed at version "", and a write that expects it seeds it."""
+    """A secret that exists without a value is Malformed at version "", and a write that expects it seeds it.
+
+    The same write as a creation is another one, and conflicts.
+    """
     name = f"oauth/{uuid.uuid4()}"
     arn = recorded.other.create_secret(Name=name)["ARN"]
     empty = recorded.store.read(name)
@@ -319,6 +322,8 @@ def test_a_secret_without_a_value_can_be_given_one(recorded: Recorded) -> None:
         recorded.store.compare_and_swap(name, NEW, expected=None, write_id=WRITE_ID)
     seeded = recorded.store.compare_and_swap(name, NEW, expected=empty.version, write_id=WRITE_ID)
     assert recorded.store.read(name) == seeded
+    with pytest.raises(VersionConflict):
+        recorded.store.compare_and_swap(name, NEW, expected=None, write_id=WRITE_ID)
     with pytest.raises(VersionConflict):
         recorded.store.compare_and_swap(name, Document({"n": 2}), expected="", write_id=ANOTHER_WRITE_ID)
     assert recorded.store.read(name) == seeded
