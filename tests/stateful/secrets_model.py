@@ -30,7 +30,7 @@ class SecretsModel(MemorySecretStore):
         self._differences = differences
         self._marked: dict[str, _Version] = {}
         self._kept: dict[str, dict[int, _Version]] = {}
-        self._by_write: dict[tuple[str, str, str, str], _Version] = {}
+        self._by_write: dict[tuple[str, str, str, str | None], _Version] = {}
 
     def compare_and_swap(self, secret: str, document: Document, *, expected: str | None, write_id: str) -> Versioned:
         """Answer as the in-memory store does, but for the differences."""
@@ -90,7 +90,7 @@ class SecretsModel(MemorySecretStore):
 
     def raw_make_empty(self, secret: str) -> None:
         """Make the secret without a value."""
-        self._current[secret] = _Version(0, NO_VALUE, self._clock.now())
+        self._current[secret] = _Version(0, NO_VALUE, Malformed("it holds no value yet"), self._clock.now())
 
     def raw_roll_back(self, secret: str, number: int) -> None:
         """Make an earlier version current again."""
@@ -109,7 +109,7 @@ class SecretsModel(MemorySecretStore):
     # -------------------------------------------------------------------------------------------------- within
 
     def _add(self, secret: str, content: str | bytes, write_id: str = "", replaced: str | None = None) -> _Version:
-        key = (secret, write_id, str(content), replaced or "")
+        key = (secret, write_id, str(content), replaced)
         again = self._by_write.get(key) if self._differences.one_write_one_version and write_id else None
         if again is not None:
             self._current[secret] = again
@@ -126,9 +126,8 @@ class SecretsModel(MemorySecretStore):
         return self._current[secret]
 
     def _versioned(self, secret: str, held: _Version) -> Versioned:
-        if held.content == NO_VALUE:
-            return Versioned(self._identity(secret), "", None, Malformed("it holds no value yet"))
-        return super()._versioned(secret, held)
+        versioned = super()._versioned(secret, held)
+        return replace(versioned, version="", created_at=None) if held.content == NO_VALUE else versioned
 
 
 def _in_order(document: Document) -> Document:
