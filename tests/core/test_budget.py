@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.budget import Budget
@@ -17,6 +17,7 @@ from rotator.retrying import Retrier
 from rotator.testing.memory import MemoryStateStore, SeededRandomness, VirtualClock
 from tests.core.flaky import FlakyState
 from tests.core.parts import NOW, at
+from tests.effort import tried
 
 KEY = "provider/p|c"
 TEN_A_SECOND = RateLimit(10, 1.0)
@@ -110,7 +111,7 @@ def test_without_the_state_there_is_no_slot() -> None:
 asks = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 40), st.floats(0, 3)), min_size=2, max_size=20)
 
 
-@settings(max_examples=200, deadline=None)
+@tried(200)
 @given(st.integers(1, 30), st.sampled_from([1.0, 10.0, 60.0]), asks)
 def test_no_window_holds_more_than_the_budget(requests: int, per_s: float, steps: list[tuple[int, int, float]]) -> None:
     """However much is asked for by however many: any window of that length holds at most the configured count.

@@ -7,16 +7,17 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.documents import document_text, instant, jwt_claims, merged, parse_document, seconds, stored_tokens
 from rotator.model import Document, Malformed, StoredTokens, Versioned
 from rotator.redact import Secret
 from tests.core.parts import EPOCH_S, NOW, RT, at, fields, jwt, stored, token_set
+from tests.effort import tried
 from tests.rotation.world import provider
 
-much = settings(max_examples=200, deadline=None)
+much = tried(200)
 texts = st.text(max_size=20)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
 values = st.recursive(scalars, lambda deep: st.lists(deep, max_size=3) | st.dictionaries(texts, deep, max_size=3))

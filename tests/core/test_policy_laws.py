@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rotator.model import Document, Replay, StoredTokens
@@ -29,8 +29,9 @@ from rotator.records import Claim, Lease, ProviderRecord, SealedEntry, claim, di
 from rotator.redact import Secret
 from tests.core.parts import token_set
 from tests.core.test_policy_properties import claims, instants, situations
+from tests.effort import tried
 
-law = settings(max_examples=150, deadline=None)
+law = tried(150)
 LATER = timedelta(seconds=120)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator import outcomes
@@ -13,6 +13,7 @@ from rotator.policy import Decision, Due, Held, Situation, Waiting, decide
 from rotator.records import Claim, Done, Hold, Lease, ProviderRecord, SealedEntry, StateRecord, digest_of
 from rotator.redact import Secret
 from tests.core.parts import EPOCH_S, NOW, at, jwt, token_set
+from tests.effort import tried
 from tests.rotation.world import provider
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ situations = st.builds(
     force=st.booleans(),
     shared_with=mostly(st.none(), st.just("other")),
 )
-much = settings(max_examples=600, deadline=None)
+much = tried(300)
 
 
 def presented(situation: Situation) -> Claim | None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.documents import DISTANT_S, instant, jwt_claims, merged, parse_document, seconds
@@ -18,9 +18,10 @@ from rotator.redact import Secret
 from rotator.token_sets import members_of
 from rotator.token_sets import seconds as reply_seconds
 from tests.core.parts import NOW, at, jwt, token_set
+from tests.effort import tried
 from tests.rotation.world import provider
 
-law = settings(max_examples=200, deadline=None)
+law = tried(200)
 
 texts = st.text(max_size=8)
 exact = st.none() | st.booleans() | st.integers(-(10**17), 10**17) | texts

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.errors import EscrowCorrupt, SecretNotFound, StoreDenied, StoreRejected, StoreUnavailable
@@ -21,6 +21,7 @@ from rotator.seal import AesSeal
 from rotator.testing.memory import SeededRandomness, VirtualClock
 from tests.core.flaky import FlakyStore
 from tests.core.parts import DIGEST, EPOCH_S, NOW, RT, at, fields, token_set
+from tests.effort import tried
 from tests.rotation.world import credential
 
 SEAL = AesSeal(lambda: bytes(32))
@@ -42,7 +43,7 @@ token_sets = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@tried(100)
 @given(token_sets, moments)
 def test_a_sealed_token_set_opens_as_it_was(tokens: TokenSet, sent_at: Any) -> None:
     """Every member of a token set survives the escrow, the time of sending too."""

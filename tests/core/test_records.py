@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.errors import LeaseHeld, StoreCorrupt
@@ -36,10 +36,11 @@ from rotator.records import (
 )
 from rotator.redact import Secret
 from tests.core.parts import NOW, at
+from tests.effort import tried
 
 Step = Callable[[StateRecord], StateRecord]
 EMPTY = StateRecord("i")
-much = settings(max_examples=200, deadline=None)
+much = tried(200)
 
 
 def new_claim(rotation_id: str = "r1", *, at_s: float = 0, digest: str = "d", holder: str = "a") -> Claim:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from rotator.documents import stored_tokens
 from rotator.model import Credential, StoredTokens
 from rotator.schedule import Timing, jitter_s, margin_s, timing
 from tests.core.parts import EPOCH_S, at, fields, stored
+from tests.effort import tried
 from tests.rotation.world import credential, provider
 
-much = settings(max_examples=300, deadline=None)
+much = tried(300)
 HOUR = 3600.0
 DAY = 24 * HOUR
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import pairwise, permutations
 from typing import TYPE_CHECKING
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rotator.agenda import Agenda
@@ -14,12 +14,13 @@ from rotator.documents import stored_tokens
 from rotator.model import RateLimit, StoredTokens
 from rotator.schedule import Planned, latest_starts, timing
 from tests.core.parts import EPOCH_S, NOW, at, fields, stored
+from tests.effort import tried
 from tests.rotation.world import credential, provider
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-law = settings(max_examples=200, deadline=None)
+law = tried(200)
 LIMIT = RateLimit(1, 8.0)
 INTERVAL_S = LIMIT.interval_s  # ten seconds, slack included
 

@@ -23,7 +23,7 @@ from rotator.profiles.schema import Profile, parse_profile
 from rotator.testing.memory import VirtualClock
 from rotator.wiring import Surroundings, build
 from tests.config.right_config import ENV, no_store
-from tests.fuzz.effort import fuzzed
+from tests.effort import tried
 from tests.fuzz.leaks import INSIDE, PROCESS, assert_secret
 from tests.fuzz.mutations import HOSTILE, foreign_json, found, mutated_bytes, mutated_json, paths_of, replaced
 
@@ -147,14 +147,14 @@ def assert_told(error: ConfigError, *secrets: str) -> None:
     assert_secret(error, *secrets)
 
 
-@fuzzed(300)
+@tried(300)
 @given(mutated_bytes(TEXTS))
 def test_a_damaged_text_is_a_configuration_or_all_that_is_wrong_with_it(damaged: bytes) -> None:
     """Whatever the bytes of the file are, they are settings or a ConfigError."""
     load(damaged.decode("utf-8", "replace"))
 
 
-@fuzzed(60, cost=2)
+@tried(60, cost=2)
 @given(mutated_bytes(TEXTS))
 def test_a_damaged_file_is_a_configuration_or_all_that_is_wrong_with_it(tmp_path: Path, damaged: bytes) -> None:
     """The same from a file, whatever its encoding."""
@@ -164,14 +164,14 @@ def test_a_damaged_file_is_a_configuration_or_all_that_is_wrong_with_it(tmp_path
         load_config(file, SECRET_ENV)
 
 
-@fuzzed(200)
+@tried(200)
 @given(mutated_json([WHOLE, SMALL, SMALL]))
 def test_a_configuration_with_other_values_is_one_or_all_that_is_wrong_with_it(content: Any) -> None:
     """Values of other types and other keys deep inside are settings or a ConfigError."""
     load(yaml.safe_dump(content, allow_unicode=True).encode("utf-8", "replace").decode())
 
 
-@fuzzed(60)
+@tried(60)
 @given(foreign_json([SMALL]))
 def test_a_configuration_in_json_is_one_or_all_that_is_wrong_with_it(damaged: bytes) -> None:
     """JSON is YAML, with the numbers and depths that JSON parsers fear."""
@@ -194,7 +194,7 @@ def _takes_no_name(place: Place) -> bool:
     return bool(place) and not NAMES & set(map(str, place)) and place != ("credentials",)
 
 
-@fuzzed(200)
+@tried(200)
 @given(misplaced())
 def test_a_misplaced_secret_is_not_quoted(content: Any) -> None:
     """A secret that stands in the place of a type, a duration, a URL or a whole section is in no message."""
@@ -218,7 +218,7 @@ def test_no_place_of_a_configuration_quotes_a_secret(secret: str) -> None:
 # --------------------------------------------------------------------------------------------------- the values
 
 
-@fuzzed(200)
+@tried(200)
 @given(
     st.one_of(
         st.sampled_from(HOSTILE),
@@ -261,7 +261,7 @@ PROFILES = [
 ENTRY = {"profile": "acme", "domain": "a.example", "environment": "uat", "timeout": "20s"}
 
 
-@fuzzed(300)
+@tried(300)
 @given(mutated_json(PROFILES, whole=True), mutated_json([ENTRY]))
 def test_a_damaged_profile_is_one_or_a_word_on_it(profile: Any, entry: Any) -> None:
     """A profile that a plug-in offers is one, or a PluginError; laid under an entry it is a provider or findings."""
@@ -278,7 +278,7 @@ def test_a_damaged_profile_is_one_or_a_word_on_it(profile: Any, entry: Any) -> N
         assert (merged is None) == bool(findings)
 
 
-@fuzzed(60)
+@tried(60)
 @given(mutated_json([{**PROFILES[0], "private_key": INSIDE, "variables": {"domain": INSIDE}}], most=1))
 def test_a_secret_in_a_profile_is_not_quoted(profile: Any) -> None:
     """What is wrong with a profile is told without the value, in the chain of errors as well."""

@@ -26,7 +26,7 @@ from rotator.stores.local import LocalSecretStore
 from rotator.testing.memory import VirtualClock
 from tests.core.parts import EPOCH_S, NOW, jwt, stored, token_set
 from tests.core.situations import situation
-from tests.fuzz.effort import fuzzed
+from tests.effort import tried
 from tests.fuzz.leaks import INSIDE, INSIDE_TOO, PROCESS, assert_secret, spellings
 from tests.fuzz.mutations import RAW, foreign_json, mutated_json
 from tests.fuzz.vault_answers import vault_secrets
@@ -78,7 +78,7 @@ def assert_usable(stored_as: Versioned) -> None:
     assert all(again.fields.get(name) == value for name, value in foreign.items() if name == "team")
 
 
-@fuzzed(400)
+@tried(400)
 @given(foreign_json(VALID))
 def test_a_damaged_document_can_be_decided_about_and_written_back(damaged: bytes) -> None:
     """It is a document whose fields survive a rotation, or malformed in words that do not quote it."""
@@ -88,7 +88,7 @@ def test_a_damaged_document_can_be_decided_about_and_written_back(damaged: bytes
         assert_usable(replace(stored(), content=document))
 
 
-@fuzzed(200)
+@tried(200)
 @given(foreign_json(VALID))
 def test_a_number_is_written_back_as_it_was(damaged: bytes) -> None:
     """A document that is read and written means the same to a reader that keeps every digit."""
@@ -122,7 +122,7 @@ def in_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Versioned
     return read
 
 
-@fuzzed(60, cost=4)
+@tried(60, cost=4)
 @given(foreign_json(VALID))
 def test_a_damaged_secret_of_the_local_store(in_file: Callable[..., Versioned], damaged: bytes) -> None:
     """What is sealed there, though it is no document, is returned as a malformed one."""
@@ -132,7 +132,7 @@ def test_a_damaged_secret_of_the_local_store(in_file: Callable[..., Versioned], 
 ROW = {"version": 1, "created_at": "2026-01-01T00:00:00+00:00", "sealed": "AQ==", "write_id": "w"}
 
 
-@fuzzed(80, cost=4)
+@tried(80, cost=4)
 @given(
     mutated_json(
         [ROW], hostile=("", " ", "x", "\x00", 0, -1, 1.5, 2**62, "2026-02-30T00:00:00", "2026-01-01", "9" * 400)
@@ -154,7 +154,7 @@ def test_a_damaged_row_of_the_local_store(in_file: Callable[..., Versioned], row
         assert_secret(error, *SECRETS)
 
 
-@fuzzed(100)
+@tried(100)
 @given(mutated_json([{"SecretString": json.dumps(VALID[0]), "SecretBinary": json.dumps(VALID[1]).encode().hex()}]))
 def test_a_secret_of_aws_is_text_binary_or_neither(answer: dict[str, Any]) -> None:
     """Whatever GetSecretValue has for a value is a document or malformed."""
@@ -166,7 +166,7 @@ def test_a_secret_of_aws_is_text_binary_or_neither(answer: dict[str, Any]) -> No
 ENTRY = {"data": {"data": VALID[1], "metadata": {"version": 3, "created_time": "2026-01-01T00:00:00.1Z"}}}
 
 
-@fuzzed(150, cost=2)
+@tried(150, cost=2)
 @given(foreign_json([ENTRY, {**ENTRY, "errors": []}]))
 def test_a_damaged_answer_of_vault(damaged: bytes) -> None:
     """What Vault, or something before it, answers is a document or an error of the port."""

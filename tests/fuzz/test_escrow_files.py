@@ -26,7 +26,7 @@ from rotator.seal import AesSeal
 from rotator.testing.memory import MemoryStateStore, SeededRandomness, VirtualClock
 from tests.core.parts import DIGEST, NOW, claim_of, stored, token_set
 from tests.core.situations import situation
-from tests.fuzz.effort import fuzzed
+from tests.effort import tried
 from tests.fuzz.leaks import INSIDE, INSIDE_TOO, assert_secret
 from tests.fuzz.mutations import foreign_json, mutated_bytes, mutated_json
 
@@ -84,7 +84,7 @@ def assert_not_sent(entries: tuple[SealedEntry, ...], record: StateRecord = RECO
         assert not isinstance(decision, Due), decision
 
 
-@fuzzed(250, cost=2)
+@tried(250, cost=2)
 @given(foreign_json([FIELDS]))
 def test_a_damaged_entry_is_no_licence(folder: Path, damaged: bytes) -> None:
     """An entry that is there, whatever became of its bytes, keeps the old refresh token from being presented."""
@@ -99,7 +99,7 @@ def test_a_damaged_entry_is_no_licence(folder: Path, damaged: bytes) -> None:
         assert_secret(error, INSIDE, INSIDE_TOO)
 
 
-@fuzzed(100)
+@tried(100)
 @given(mutated_json([[FIELDS]], most=1))
 def test_a_damaged_entry_in_a_record_is_no_licence(entries: Any) -> None:
     """The same for an entry inside the state record: while it is there it is opened, or somebody is told."""
@@ -115,7 +115,7 @@ def test_a_damaged_entry_in_a_record_is_no_licence(entries: Any) -> None:
         assert_secret(error, INSIDE, INSIDE_TOO)
 
 
-@fuzzed(100, cost=2)
+@tried(100, cost=2)
 @given(mutated_bytes([b"0a0b0c0d-0000-4000-8000-000000000001\n"]), st.booleans())
 def test_a_damaged_place_is_told(folder: Path, damaged: bytes, known: bool) -> None:
     """A folder whose id is no id, or another's, is an error of the port before anything is believed about it."""

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rotator import aws_lambda
 from rotator.errors import ConfigError
+from tests.effort import tried
 from tests.fuzz.apps import local_app
-from tests.fuzz.effort import fuzzed
 from tests.fuzz.leaks import INSIDE, PROCESS, assert_secret
 from tests.fuzz.mutations import HOSTILE, mutated_json
 
@@ -55,7 +55,7 @@ def handled(event: Any) -> dict[str, Any] | None:
     return answer
 
 
-@fuzzed(150, cost=3)
+@tried(150, cost=3)
 @given(mutated_json(EVENTS, whole=True))
 def test_a_damaged_event_is_answered_or_refused(deployed: None, event: Any) -> None:
     """Any JSON that somebody invokes the function with gets a report, a list of failures, or a ConfigError."""
@@ -64,7 +64,7 @@ def test_a_damaged_event_is_answered_or_refused(deployed: None, event: Any) -> N
         assert answer.keys() in ({"batchItemFailures"}, REPORT), answer
 
 
-@fuzzed(60, cost=3)
+@tried(60, cost=3)
 @given(mutated_json([EVENTS[4]]))
 def test_a_message_that_cannot_be_read_is_delivered_again(deployed: None, event: Any) -> None:
     """No message of a batch is taken for done unless its credential was seen to; here none can be."""
@@ -74,7 +74,7 @@ def test_a_message_that_cannot_be_read_is_delivered_again(deployed: None, event:
         assert len(answer["batchItemFailures"]) == len(records)
 
 
-@fuzzed(60)
+@tried(60)
 @given(st.one_of(st.sampled_from(HOSTILE), st.recursive(st.none() | st.text(), st.lists)))
 def test_an_event_of_any_kind_is_answered_or_refused(deployed: None, event: Any) -> None:
     """An event that is no object is refused."""

@@ -13,8 +13,8 @@ from rotator.documents import stored_tokens
 from rotator.errors import Defect, Refused, RotatorError
 from rotator.model import StoredTokens
 from rotator.operations import Operations
+from tests.effort import tried
 from tests.fuzz.apps import local_app
-from tests.fuzz.effort import fuzzed
 from tests.fuzz.leaks import INSIDE, INSIDE_TOO, PROCESS, assert_secret
 from tests.fuzz.mutations import foreign_json
 
@@ -39,7 +39,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> App:
     return local_app(tmp_path_factory.mktemp("put"), "operator")
 
 
-@fuzzed(100, cost=6)
+@tried(100, cost=6)
 @given(foreign_json(RESPONSES))
 def test_a_damaged_response_is_stored_whole_or_refused(app: App, damaged: bytes) -> None:
     """What was stored can be read, looked at and put again; what was refused changed nothing; no word quotes it."""

@@ -15,7 +15,7 @@ from rotator.clocks import SystemClock, SystemIds
 from rotator.model import Unavailable
 from rotator.redact import Secret
 from rotator.token_endpoint import HttpTokenEndpoint
-from tests.fuzz.effort import fuzzed
+from tests.effort import tried
 from tests.fuzz.leaks import INSIDE, INSIDE_TOO, PROCESS, assert_secret
 from tests.fuzz.mutations import mutated_bytes
 from tests.fuzz.test_token_responses import ANSWERS
@@ -63,7 +63,7 @@ def replying() -> Iterator[tuple[Replying, str]]:
         yield script, server.url()
 
 
-@fuzzed(100, cost=8)
+@tried(100, cost=8)
 @given(st.one_of(mutated_bytes(REPLIES), mutated_bytes(REPLIES), st.binary(max_size=200)))
 def test_a_damaged_reply_is_answered_in_time(
     replying: tuple[Replying, str], caplog: pytest.LogCaptureFixture, damaged: bytes

@@ -22,7 +22,7 @@ from rotator.redact import Secret
 from rotator.seal import AesSeal, key_from_env, key_from_file, key_from_kms
 from tests.core.parts import DIGEST, NOW, stored, token_set
 from tests.core.situations import situation
-from tests.fuzz.effort import fuzzed
+from tests.effort import tried
 from tests.fuzz.leaks import INSIDE, INSIDE_TOO, assert_secret
 from tests.fuzz.mutations import foreign_json, mutated_bytes, mutated_json
 from tests.rotation.world import provider
@@ -39,7 +39,7 @@ ENTRY = sealed_tokens(Received(TOKENS, NOW, DIGEST, "r-0"), SEAL, "identity", "p
 PLAIN = json.loads(SEAL.open(ENTRY.sealed, CONTEXT))
 
 
-@fuzzed(300)
+@tried(300)
 @given(mutated_bytes([SEALED.encode(), base64.b64decode(SEALED)]), mutated_bytes([CONTEXT.encode()], most=1))
 def test_a_damaged_seal_opens_as_it_was_or_not_at_all(damaged: bytes, context: bytes) -> None:
     """Only what was sealed comes out, only in its context, and the refusal quotes neither content nor key."""
@@ -51,7 +51,7 @@ def test_a_damaged_seal_opens_as_it_was_or_not_at_all(damaged: bytes, context: b
             assert_secret(error, INSIDE, KEY.decode())
 
 
-@fuzzed(200)
+@tried(200)
 @given(foreign_json([PLAIN]))
 def test_sealed_content_of_another_making_is_corrupt_or_usable(content: bytes) -> None:
     """What opens and is no token set of this version is corrupt; what is taken for one can be merged."""
@@ -71,7 +71,7 @@ def test_sealed_content_of_another_making_is_corrupt_or_usable(content: bytes) -
     assert document_text(merged(before, waiting.tokens, sent_at=waiting.sent_at.astimezone(UTC), provider=provider()))
 
 
-@fuzzed(150)
+@tried(150)
 @given(
     mutated_json(
         [{name: getattr(ENTRY, name) for name in ("identity", "parent", "rotation_id", "credential", "sealed")}]
@@ -96,7 +96,7 @@ keys = st.one_of(
 )
 
 
-@fuzzed(150, cost=2)
+@tried(150, cost=2)
 @given(keys, st.sampled_from([0o600, 0o400, 0o644, 0o660]))
 def test_a_damaged_key_file_is_32_bytes_or_a_problem(tmp_path: Path, content: bytes, mode: int) -> None:
     """A key file gives 32 bytes or a ConfigError that does not quote it."""
@@ -114,7 +114,7 @@ def test_a_damaged_key_file_is_32_bytes_or_a_problem(tmp_path: Path, content: by
         assert base64.b64decode(content.strip()) == key
 
 
-@fuzzed(150)
+@tried(150)
 @given(keys)
 def test_a_damaged_key_variable_is_32_bytes_or_a_problem(content: bytes) -> None:
     """The same for a variable, whatever text the environment holds."""
@@ -143,7 +143,7 @@ class Kms:
         return {"Plaintext": base64.b64decode(KEY)}
 
 
-@fuzzed(150)
+@tried(150)
 @given(mutated_json([{"wrapped": KEY.decode()}]))
 def test_a_damaged_wrapped_key_is_corrupt(body: Any) -> None:
     """The state's entry for a key of KMS is one or is called corrupt."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rotator.errors import RotatorError, StoreCorrupt
 from rotator.state.dynamodb import DynamoDbStateStore
 from rotator.state.local import LocalStateStore
-from tests.fuzz.effort import fuzzed
+from tests.effort import tried
 from tests.fuzz.leaks import INSIDE, assert_secret
 from tests.fuzz.mutations import DEEP, foreign_json, mutated_json
 from tests.fuzz.vault_answers import vault_state
@@ -91,7 +91,7 @@ def once(value: Any) -> Any:
     return [once(one) for one in value] if isinstance(value, list) else value
 
 
-@fuzzed(100, cost=4)
+@tried(100, cost=4)
 @given(foreign_json([BODY]))
 def test_a_damaged_file_of_the_local_state(in_file: Callable[[Any], Any], damaged: bytes) -> None:
     """A record's text in the local state is read as what it says or called corrupt, whether stored as text or bytes."""
@@ -104,14 +104,14 @@ def test_a_damaged_file_of_the_local_state(in_file: Callable[[Any], Any], damage
         assert_read_or_corrupt(in_file, text, text)
 
 
-@fuzzed(150)
+@tried(150)
 @given(mutated_json([{"id": {"S": KEY}, "revision": {"N": "3"}, "body": {"S": TEXT}}]))
 def test_a_damaged_item_of_dynamodb(item: Any) -> None:
     """An item whose attributes are missing, of another type or of other values is read or called corrupt."""
     assert_read_or_corrupt(in_dynamodb, item, None)
 
 
-@fuzzed(100)
+@tried(100)
 @given(foreign_json([BODY]).map(lambda damaged: damaged.decode("utf-8", "replace")))
 def test_a_damaged_text_in_dynamodb(text: str) -> None:
     """The text of an item's body is read as what it says or called corrupt."""
@@ -119,7 +119,7 @@ def test_a_damaged_text_in_dynamodb(text: str) -> None:
     assert_read_or_corrupt(lambda text: in_dynamodb({**item, "body": {"S": text}}), text, text)
 
 
-@fuzzed(60, cost=4)
+@tried(60, cost=4)
 @given(
     st.one_of(
         mutated_json([{"record": TEXT}]),

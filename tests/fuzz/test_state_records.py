@@ -27,7 +27,7 @@ from rotator.records import (
 )
 from tests.core.parts import DIGEST, NOW, at, claim_of, stored
 from tests.core.situations import situation
-from tests.fuzz.effort import fuzzed
+from tests.effort import tried
 from tests.fuzz.leaks import INSIDE, PROCESS, assert_secret
 from tests.fuzz.mutations import mutated_json
 
@@ -123,7 +123,7 @@ def decisions(body: Any) -> list[Decision] | None:
 KINDS = [[isinstance(decision, Due) for decision in decisions(body) or []] for body in BODIES]
 
 
-@fuzzed(600)
+@tried(600)
 @given(mutated_json(BODIES))
 def test_a_damaged_record_is_no_licence(body: Any) -> None:
     """A token whose claim is recorded is sent only as the claim allows, unless the claim was changed as rotator could.
@@ -145,7 +145,7 @@ def test_a_damaged_record_is_no_licence(body: Any) -> None:
             assert not ended or not any(permits), (body, allowed)
 
 
-@fuzzed(300)
+@tried(300)
 @given(mutated_json(PROVIDERS))
 def test_a_damaged_record_of_a_provider_does_not_end_its_pause(body: Any) -> None:
     """A pause that stands in a record is kept, or the record is refused; it is not overlooked."""
@@ -158,7 +158,7 @@ def test_a_damaged_record_of_a_provider_does_not_end_its_pause(body: Any) -> Non
     assert (record.cooldown_until is None) == (body.get("cooldown_until") is None)
 
 
-@fuzzed(300)
+@tried(300)
 @given(mutated_json(BODIES))
 def test_instants_of_a_record_that_is_read_can_be_counted_with(body: Any) -> None:
     """Whatever stands in a record as an instant, a century can be added or taken away."""

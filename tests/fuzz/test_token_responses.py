@@ -35,7 +35,7 @@ from rotator.redact import Secret
 from rotator.seal import AesSeal
 from rotator.token_sets import members_of
 from tests.core.parts import jwt, stored
-from tests.fuzz.effort import fuzzed
+from tests.effort import tried
 from tests.fuzz.leaks import INSIDE, INSIDE_TOO, PROCESS, assert_secret, spellings
 from tests.fuzz.mutations import foreign_json, mutated_bytes
 from tests.oauth.oauth_parts import NOW, request
@@ -118,7 +118,7 @@ def answer_to(status: int, fields: Any, body: bytes, of: RefreshRequest, *, comp
     return classify(reply, of, NOW, echoes=http.echoes)
 
 
-@fuzzed(400, cost=2)
+@tried(400, cost=2)
 @given(st.sampled_from(STATUSES), headers(), bodies, st.sampled_from(REQUESTS), st.booleans())
 def test_a_damaged_reply_has_an_answer_without_a_secret(
     status: int, fields: Any, body: bytes, of: RefreshRequest, complete: bool
@@ -147,7 +147,7 @@ def whole(body: bytes, fields: Any) -> bool:
     return not any(spelling in left for secret in (REFRESH, PROCESS) for spelling in spellings(secret))
 
 
-@fuzzed(300, cost=2)
+@tried(300, cost=2)
 @given(headers(), st.one_of(foreign_json(SUCCESSES), mutated_bytes(FORMS)), st.sampled_from(REQUESTS))
 def test_tokens_that_arrived_can_be_kept_and_written(fields: Any, body: bytes, of: RefreshRequest) -> None:
     """A success survives the escrow unchanged and makes a document that the next refresh can be made from."""
@@ -172,7 +172,7 @@ def test_tokens_that_arrived_can_be_kept_and_written(fields: Any, body: bytes, o
     assert tokens.access_token.reveal() == members["access_token"]
 
 
-@fuzzed(100)
+@tried(100)
 @given(bodies)
 @example(b"a" * (REPLY_KEPT + 1))
 @example(b"a\0\xff" * REPLY_KEPT)
@@ -192,7 +192,7 @@ def size_in_json(body: bytes) -> int:
     return len(json.dumps(body.decode("latin-1"), ensure_ascii=False).encode()) - len('""')
 
 
-@fuzzed(300)
+@tried(300)
 @given(headers(), st.booleans())
 def test_damaged_pacing_headers_ask_for_a_wait_or_nothing(fields: Any, limited: bool) -> None:
     """No header makes a wait that is shorter than a second or longer than a year."""

@@ -12,7 +12,7 @@ from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from oauth_parts import NOW, QUIET, TOKENS, answer_to, reply, request
 from test_properties import headers, objects, statuses, strict_objects
@@ -21,8 +21,9 @@ from rotator.answers import classify
 from rotator.http_messages import HttpReply
 from rotator.model import InDoubt, Misconfigured, RateLimited, Refreshed, Rejected, Unavailable
 from rotator.pacing import LONGEST_S, retry_after_s
+from tests.effort import tried
 
-law = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+law = tried(200)
 
 SAYS_NOT_PROCESSED = {408, 409, 421, 425, 429, 503}
 CODES_OF_PACING = {"too_many_requests", "too_many_attempts"}

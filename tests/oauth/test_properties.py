@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oauth_parts import CLIENT_SECRET, NOW, REFRESH_TOKEN, TOKENS, request
 
@@ -15,6 +15,7 @@ from rotator.answers import REJECTED, classify
 from rotator.http_messages import HttpReply
 from rotator.model import AnswerRule, InDoubt, Misconfigured, RateLimited, Refreshed, Rejected, Unavailable
 from rotator.pacing import LONGEST_S, retry_after_s
+from tests.effort import tried
 
 SECRETS = (REFRESH_TOKEN, CLIENT_SECRET)
 
@@ -57,7 +58,7 @@ of_requests = st.sampled_from([
 ])  # fmt: skip
 replies = st.builds(HttpReply, statuses, headers, bodies, st.booleans(), st.just(NOW), st.just(NOW))
 
-much = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+much = tried(400)
 
 
 @much

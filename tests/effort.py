@@ -1,4 +1,7 @@
-"""How much is tried: little and always the same in CI, much and always anew where ROTATOR_FUZZ_EXAMPLES says so."""
+"""How much of a property is tried: little and always the same in CI, much and anew where ROTATOR_FUZZ_EXAMPLES says so.
+
+The machines of tests/stateful have a variable of their own: each of their examples costs a thousand of these.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ VARIABLE = "ROTATOR_FUZZ_EXAMPLES"
 RAISED = int(os.environ.get(VARIABLE, "0"))
 
 
-def fuzzed(examples: int, *, cost: int = 1) -> settings:
-    """Return the settings of a fuzzing test.
+def tried(examples: int, *, cost: int = 1) -> settings:
+    """Return the settings of a property: `@tried(200)`.
 
     Args:
         examples: How many CI tries.
