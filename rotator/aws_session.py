@@ -10,6 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
+from rotator.answer_deadline import with_deadline
 from rotator.aws_errors import AWS_ERRORS, Subject, mapped
 from rotator.errors import StoreDenied
 
@@ -22,8 +23,8 @@ CONNECT_TIMEOUT_S: Final = 5.0
 """AWS endpoints answer a handshake in milliseconds; five seconds outlast a lost packet or two."""
 
 READ_TIMEOUT_S: Final = 10.0
-"""The calls used here take well under a second; a lease is held meanwhile, so a dead connection must not take the
-60 s that botocore waits by default."""
+"""For the whole answer. The calls used here take well under a second; a lease is held meanwhile, so a dead connection
+must not take the 60 s that botocore waits by default."""
 
 _LOCK = threading.Lock()
 _SHARED: list[boto3.Session] = []
@@ -72,6 +73,9 @@ def client(
                 f"AWS {service} client: region {region} or endpoint_url {endpoint_url} is malformed",
                 hint="endpoint_url has the form https://host:port",
             ) from None
+    # botocore offers no other way to its connections; the pool managers, a proxy's too, share this dictionary.
+    pools = made._endpoint.http_session._pool_classes_by_scheme  # noqa: SLF001
+    pools.update(with_deadline(pools))
     made.meta.events.register("before-parse", _refuse_partial_answer)
     made.meta.events.register("after-call", _refuse_foreign_answer)
     return made

@@ -14,6 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from rotator.addresses import origin
+from rotator.answer_deadline import with_deadline
 from rotator.errors import ConfigError, PluginError, StoreDenied, StoreError, StoreUnavailable
 from rotator.vault_auth import granted
 from rotator.vault_errors import FAILURES, Answered, PlainAdapter, translate
@@ -50,6 +51,25 @@ class _Held:
     ends_at: float
 
 
+class _Adapter(HTTPAdapter):
+    """Requests' adapter, with a deadline for whole answers; through a proxy, too."""
+
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, **named)
+        _bound(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **named: Any) -> Any:
+        known = proxy in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **named)
+        if not known:
+            _bound(manager)
+        return manager
+
+
+def _bound(manager: Any) -> None:
+    manager.pool_classes_by_scheme = with_deadline(manager.pool_classes_by_scheme)
+
+
 class VaultSession:
     """A logged-in connection. Logs in on first use, renews at half of the lease, logs in again where that fails.
 
@@ -61,7 +81,7 @@ class VaultSession:
         auth: How to log in.
         namespace: For Vault Enterprise and OpenBao.
         ca_cert: Path of a CA bundle to trust instead of the system's.
-        timeout_s: To connect, and for each wait on the answer.
+        timeout_s: To connect, and for the whole answer.
         pool: Connections kept; also the most calls at one time.
     """
 
@@ -89,7 +109,7 @@ class VaultSession:
         self._http = requests.Session()
         self._http.verify = self._verify
         # Blocking: with a pool that overflows, urllib3 opens connections that it throws away, with a warning each.
-        adapter = HTTPAdapter(pool_maxsize=pool, pool_block=True, max_retries=0)
+        adapter = _Adapter(pool_maxsize=pool, pool_block=True, max_retries=0)
         self._http.mount("https://", adapter)
         self._http.mount("http://", adapter)
         self._lock = threading.Lock()
