@@ -26,7 +26,7 @@ class Tally:
         calls: Port calls, each a point at which another process may go on.
         presentations: Refresh tokens that reached the provider.
         explained: Second presentations that the rules allow for.
-        checks: How often all that is pending was looked for.
+        attempts: By promise, how often it could have been broken and was looked at.
         faults: By kind, what went wrong.
         events: By name, what persons and misfortune did.
         violations: By seed, the promise that was broken and how.
@@ -36,7 +36,7 @@ class Tally:
     calls: int = 0
     presentations: int = 0
     explained: int = 0
-    checks: int = 0
+    attempts: Counter[int] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
     violations: dict[int, tuple[int, str]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Tally:
         self.calls += other.calls
         self.presentations += other.presentations
         self.explained += other.explained
-        self.checks += other.checks
+        self.attempts.update(other.attempts)
         self.faults.update(other.faults)
         self.events.update(other.events)
         self.violations.update(other.violations)
@@ -79,7 +79,7 @@ def _add_world(tally: Tally, seed: int) -> None:
     tally.calls += sum(one.faults.calls.values())
     tally.presentations += sum(map(len, one.watch.presentations.values()))
     tally.explained += one.watch.explained
-    tally.checks += one.watch.checks
+    tally.attempts.update(one.watch.attempts)
     tally.faults.update(one.faults.injected.values())
     happened = {
         "outages": len(scenario.outages),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,7 @@ class Watch:
         permitted: Digests of tokens that an operator allowed one more try.
         forgotten: Digests of tokens whose claims were lost with the state.
         explained: How many second presentations the rules allow for.
+        attempts: By promise, how often it could have been broken and was looked at.
     """
 
     world: World
@@ -102,7 +104,7 @@ class Watch:
     fence: int = 0
     holder: Process | None = None
     explained: int = 0
-    checks: int = 0
+    attempts: Counter[int] = field(default_factory=Counter)
 
     # ------------------------------------------------------------------------------------ at the provider
 
@@ -111,6 +113,7 @@ class Watch:
         token = request.refresh_token.reveal()
         digest = digest_of(request.refresh_token)
         self.digests[token] = digest
+        self.attempts.update((1, 5, 6, 8))
         if self.started.get(process.name, 0) < 1:
             raise Violation(8, "sent without a durable rotation.started")
         self.started[process.name] -= 1
@@ -286,6 +289,7 @@ class Watch:
 
     def audited(self, process: Process, event: AuditEvent) -> None:
         """An event is durable: promises 6 and 7."""
+        self.attempts[7] += 1
         if event.event == "rotation.started":
             self.started[process.name] = self.started.get(process.name, 0) + 1
         if event.event == "rotation.failed" and event.details.get("reason") == "rejected":
@@ -318,6 +322,7 @@ class Watch:
 
     def rotator_wrote(self, before: Versioned, written: Versioned) -> None:
         """A replica replaced a document: promises 3 and 4."""
+        self.attempts.update((3, 4))
         if not isinstance(before.content, Document) or not isinstance(written.content, Document):
             raise Violation(4, "a document was replaced by, or from, something else")
         old, new = before.content.fields, written.content.fields
@@ -341,7 +346,7 @@ class Watch:
         """
         if not self.pending:
             return
-        self.checks += 1
+        self.attempts[2] += 1
         stored = self.world.stored
         for token, arrival in list(self.pending.items()):
             successor = arrival.successor
@@ -379,6 +384,7 @@ class Watch:
 
     def settled(self) -> None:
         """After the faults are over and time has passed: nothing that arrived is lost, and what lives is fresh."""
+        self.attempts.update((2, 9))
         world = self.world
         document = world.document()
         stored = str(document["refresh_token"])
