@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rotator.testing.sim.invariants import Violation
+from rotator.testing.sim.presented import Violation
 from tests.sim.sought import PLANTED, Bug
 
 

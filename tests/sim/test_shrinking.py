@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from rotator.testing.sim.invariants import Violation
+from rotator.testing.sim.presented import Violation
 from rotator.testing.sim.scenario import Case, Scenario
 from rotator.testing.sim.shrink import failing, shortest
 from rotator.testing.sim.world import world

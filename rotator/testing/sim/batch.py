@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rotator.testing.sim.invariants import Violation
+from rotator.testing.sim.presented import Violation
 from rotator.testing.sim.world import world
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rotator.testing.sim.invariants import Violation
+from rotator.testing.sim.presented import Violation
 from rotator.testing.sim.world import World
 
 if TYPE_CHECKING:

@@ -27,9 +27,10 @@ from rotator.settling import Settling
 from rotator.testing.memory import MemoryEscrow, MemorySecretStore, MemoryStateStore, SeededRandomness, SequentialIds
 from rotator.testing.provider import MemoryProvider
 from rotator.testing.sim.faults import FaultPlan
-from rotator.testing.sim.invariants import TIMEOUT_S, Violation, Watch
+from rotator.testing.sim.invariants import Watch
 from rotator.testing.sim.people import People
 from rotator.testing.sim.ports import SimAudit, SimEndpoint, SimEscrow, SimState, SimStore, late
+from rotator.testing.sim.presented import TIMEOUT_S, Violation
 from rotator.testing.sim.scenario import LIFETIME_S, Case, Scenario
 from rotator.testing.sim.schedule import START, Process, Scheduler, SimClock
 
