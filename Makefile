@@ -7,7 +7,7 @@ TEST_READY := $(VENV)/.test-ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos worlds lint format coverage lock clean
+.PHONY: help demo test chaos worlds prove lint format coverage lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,11 +19,14 @@ test: $(TEST_READY) ## run the tests, with line and branch coverage
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --ignore tests/chaos --cov --cov-report= $(TESTS)
 
-chaos: $(TEST_READY) ## real processes on three kinds of stores, killed, stopped and cut off (CHAOS=60 for a minute each)
-	@ROTATOR_CHAOS_SECONDS=$(or $(CHAOS),12) $(BIN)/python -m pytest -q -s tests/chaos
+chaos: $(TEST_READY) ## real processes, killed, stopped and cut off, beside a naive refresher (CHAOS="--help")
+	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 worlds: $(TEST_READY) ## attack the promises in simulated worlds (WORLDS=100000 for more)
 	@$(BIN)/python -m rotator.testing.sim --seeds $(or $(WORLDS),20000)
+
+prove: $(TEST_READY) ## the long versions of all that tries to break a promise: hours; ends with one table
+	@$(BIN)/python -m tests.prove $(PROVE)
 
 coverage: $(TEST_READY) ## show what the last test run left uncovered; fails under the goal
 	@$(BIN)/python -m coverage report

@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,15 +46,20 @@ def main() -> int:
         now_s = clock.monotonic_s()
         if now_s - told_s > TOLD_EVERY_S:
             told_s = now_s
+            _keep(options.json, tally, options.first, now_s - began_s)
             sys.stderr.write(f"{tally.worlds} worlds, {len(tally.violations)} violations, {now_s - began_s:.0f} s\n")
     taken_s = clock.monotonic_s() - began_s
     _tell(tally, options.first, taken_s)
-    if options.json:
-        counts = {**asdict(tally), "first": options.first, "seconds": taken_s}
-        options.json.write_text(json.dumps(counts, indent=1))
+    _keep(options.json, tally, options.first, taken_s)
     for seed in list(tally.violations)[:3]:
         sys.stdout.write(told(seed))
     return 1 if tally.violations else 0
+
+
+def _keep(file: Path | None, tally: Tally, first: int, seconds: float) -> None:
+    """Write the counts, also on the way: a long run that is ended has not been for nothing."""
+    if file:
+        file.write_text(json.dumps({**tally.counts(), "first": first, "seconds": seconds}, indent=1))
 
 
 def _tell(tally: Tally, first: int, taken_s: float) -> None:

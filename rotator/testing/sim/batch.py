@@ -5,14 +5,16 @@ from __future__ import annotations
 import gc
 import multiprocessing
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from rotator.testing.sim.presented import Violation
 from rotator.testing.sim.world import world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rotator.testing.sim.world import World
 
 CHUNK = 250
 """Worlds that a process runs before it reports; it collects what they left behind only then."""
@@ -41,6 +43,13 @@ class Tally:
     events: Counter[str] = field(default_factory=Counter)
     violations: dict[int, tuple[int, str]] = field(default_factory=dict)
 
+    def counts(self) -> dict[str, Any]:
+        """Return all of it as JSON knows it. `dataclasses.asdict` takes a Counter for a list of its pairs."""
+        return {
+            one.name: dict(value) if isinstance(value := getattr(self, one.name), dict) else value
+            for one in fields(self)
+        }
+
     def add(self, other: Tally) -> None:
         """Add what another process counted."""
         self.worlds += other.worlds
@@ -60,7 +69,7 @@ def run_chunk(seeds: range) -> Tally:
     gc.disable()  # a world is one big cycle: looking for it after every few hundred objects costs a fifth of the time
     try:
         for seed in seeds:
-            _add_world(tally, seed)
+            add_world(tally, world(seed), seed)
     finally:
         if collects:
             gc.enable()
@@ -68,12 +77,12 @@ def run_chunk(seeds: range) -> Tally:
     return tally
 
 
-def _add_world(tally: Tally, seed: int) -> None:
-    one = world(seed)
+def add_world(tally: Tally, one: World, number: int) -> None:
+    """Run a world and count it."""
     try:
         one.run()
     except Violation as violation:
-        tally.violations[seed] = violation.promise, str(violation)
+        tally.violations[number] = violation.promise, str(violation)
     scenario = one.scenario
     tally.worlds += 1
     tally.calls += sum(one.faults.calls.values())
