@@ -15,8 +15,10 @@ help: ## list the targets
 demo: $(DEMO_READY) ## run the whole job on embedded parts, with the real daemon
 	@$(BIN)/rotator demo $(DEMO)
 
+# The fleets of real processes go first and alone: beside the other tests they would run short of processor time.
 test: $(TEST_READY) ## run the tests, with line and branch coverage
 	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m pytest -q tests/chaos
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --ignore tests/chaos --cov --cov-report= $(TESTS)
 
 chaos: $(TEST_READY) ## real processes, killed, stopped and cut off, beside a naive refresher (CHAOS="--help")

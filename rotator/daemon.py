@@ -183,7 +183,11 @@ class Daemon:
             pool,
             self._bell.ring,
             workers=app.settings.workers,
+            judge=self._judged,
         )
+
+    def _judged(self, observed: Observed) -> Observed:
+        return self._grants.judged(observed)  # a reload begins a new index
 
     def _queue_due(self, dispatcher: Dispatcher) -> None:
         for name, start_at in self._agenda.take_due(self.app.surroundings.clock.now()):

@@ -114,6 +114,8 @@ class Dispatcher:
         executor: Where jobs run.
         notify: Called from a worker's thread whenever a job is done.
         latest: When a request for a credential may leave at the latest; None is at any time.
+        judge: Called in the owner's thread with what a job found instead of the document that was known: notes whether
+            another credential holds the same grant (`rotator.grants`).
     """
 
     rotation: Rotation
@@ -124,6 +126,7 @@ class Dispatcher:
     notify: Callable[[], None]
     workers: int = 16
     latest: Callable[[Credential], datetime | None] = lambda _: None
+    judge: Callable[[Observed], Observed] = lambda observed: observed
     running: int = 0
     _unseen: list[tuple[tuple[datetime, str], int, Job]] = field(default_factory=list)
     _lanes: dict[str, Lane] = field(default_factory=dict)
@@ -227,6 +230,9 @@ class Dispatcher:
             if isinstance(result, BaseException):
                 raise result
             if isinstance(result, Ready):
+                if job.observed is not None:
+                    job.observed = self.judge(job.observed)
+                    job.shared_with = job.observed.situation.shared_with
                 self.add(job)
             elif not self._again(job, result):
                 self._done.append((job, result))
@@ -307,15 +313,22 @@ class Dispatcher:
             except RotatorError as error:
                 return outcomes.of_error(job.credential.name, error)
             if observed.situation.stored.version != job.version:
-                observed = replace(observed, situation=replace(observed.situation, start_at=None))
+                # Not the document that was compared with the others': that is done first, where they are known.
+                job.version, job.start_at = observed.situation.stored.version, None
+                return self._ready(job, replace(observed, situation=replace(observed.situation, start_at=None)))
         decision = policy.decide(observed.situation)
         if isinstance(decision, policy.Due) and job.lane != observed.provider_key:
-            job.observed = observed
-            job.deadline = decision.deadline
-            return Ready()
+            return self._ready(job, observed)
         job.observed = None
         leave_by = min(filter(None, (job.slot_ends, latest)), default=None)
         return self.rotation.run(observed, leave_at=job.slot, leave_by=leave_by)
+
+    @staticmethod
+    def _ready(job: Job, observed: Observed) -> Ready:
+        decision = policy.decide(observed.situation)
+        job.observed = observed
+        job.deadline = decision.deadline if isinstance(decision, policy.Due) else job.deadline
+        return Ready()
 
     @staticmethod
     def _lead(lane: Lane, job: Job, result: Outcome | Ready | BaseException) -> None:

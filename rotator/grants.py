@@ -46,6 +46,12 @@ class GrantIndex:
         others = self._holders.get(digest, set()) - {name} if digest else set()
         return min(others, default=None)
 
+    def judged(self, observed: Observed) -> Observed:
+        """Enter what was observed, and return it with the sharer noted in it."""
+        situation = observed.situation
+        self.add(situation.credential.name, situation.stored, situation.record)
+        return self.marked(observed)
+
     def marked(self, observed: Observed) -> Observed:
         """Return what was observed, with the sharer noted in it."""
         situation = observed.situation

@@ -115,6 +115,7 @@ class Passes:
 
         ends = max(filter(None, map(latest, credentials)), default=None)
         stop = stop or Stop()
+        index = GrantIndex()
         bell = Bell()
         with contextlib.closing(bell), ThreadPoolExecutor(self.workers, thread_name_prefix="rotate") as pool:
             dispatcher = Dispatcher(
@@ -126,8 +127,9 @@ class Passes:
                 bell.ring,
                 workers=self.workers,
                 latest=latest,
+                judge=index.judged,
             )
-            seen = self.look(credentials, horizon_s=horizon_s, force=force, among=among)
+            seen = self.look(credentials, horizon_s=horizon_s, force=force, among=among, index=index)
             for credential, observed in self._started_early(seen):
                 outcome = self._begin(dispatcher, credential, observed)
                 if outcome:

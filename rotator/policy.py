@@ -207,7 +207,13 @@ def decide(situation: Situation) -> Decision:
             "give each credential a login of its own, or let both readers read one secret",
         )
     claim = record.claim_on(digest)
-    when = timing(situation.credential, tokens, horizon_s=situation.horizon_s, start_at=situation.start_at)
+    when = timing(
+        situation.credential,
+        tokens,
+        horizon_s=situation.horizon_s,
+        start_at=situation.start_at,
+        grant_ends_at=record.grant.expires_at if record.grant and record.grant.digest == digest else None,
+    )
     if claim:
         return _presented(situation, tokens, claim, when)
     if not situation.force and when.eligible_at and situation.now < when.eligible_at:

@@ -76,12 +76,18 @@ def jitter_s(credential: Credential, margin: float) -> float:
 
 
 def timing(
-    credential: Credential, tokens: StoredTokens, *, horizon_s: float = 0.0, start_at: datetime | None = None
+    credential: Credential,
+    tokens: StoredTokens,
+    *,
+    horizon_s: float = 0.0,
+    start_at: datetime | None = None,
+    grant_ends_at: datetime | None = None,
 ) -> Timing:
     """Return when the tokens of a document are to be refreshed.
 
     Args:
         start_at: When the provider's budget demands the start, if that is earlier (`latest_starts`).
+        grant_ends_at: When the refresh token itself ends, as far as the provider said.
         horizon_s: For one-shot runs, the time until the next pass: what falls due within it is eligible now, but not
             before half the lifetime, so that passes in quick succession do not rotate again and again. What would end
             before the next pass is done is eligible whatever its age.
@@ -98,6 +104,11 @@ def timing(
     if idle_s and issued_at and issued_at + timedelta(seconds=idle_s * IDLE_SHARE) < due_at:
         due_at = issued_at + timedelta(seconds=idle_s * IDLE_SHARE)
         why = "its refresh token must be used before its idle life ends"
+    if grant_ends_at and issued_at:
+        # As long before its end as before the access token's, but not in the first half of its own life.
+        early_s = min((expires_at - due_at).total_seconds(), (grant_ends_at - issued_at).total_seconds() / 2)
+        if grant_ends_at - timedelta(seconds=early_s) < due_at:
+            due_at, why = grant_ends_at - timedelta(seconds=early_s), "its refresh token ends before its access token"
     moved = start_at is not None and start_at < due_at
     if start_at is not None and moved:
         due_at, why = start_at, "the provider's budget lets it start no later"

@@ -295,7 +295,8 @@ class Settling:
             return outcomes.Failed(
                 credential.name, "unpublished", problem, "see the provider's settings", hold.until if hold else None
             )
-        next_at = None if isinstance(tokens, Malformed) else timing(credential, tokens).due_at
+        ends = grant.expires_at if grant else None
+        next_at = None if isinstance(tokens, Malformed) else timing(credential, tokens, grant_ends_at=ends).due_at
         if hold and (next_at is None or hold.until > next_at):
             next_at = hold.until
         return outcomes.Rotated(credential.name, expires_at, written.version, next_at, received.successor, warnings)
