@@ -1,1 +1,1 @@
-"""Red tests of a review: each shows a way to break a promise. They fail until the design is changed."""
+"""Attacks on the promises, by clocks, outages, deaths, copies and mixed configurations: none of them succeeds."""

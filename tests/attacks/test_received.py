@@ -22,7 +22,7 @@ from tests.rotation.world import World
 
 @pytest.mark.parametrize("second", ["private", "shared"])
 def test_nobody_sends_while_the_successor_may_lie_in_a_private_escrow(second: str) -> None:
-    """Promise 2: a fleet changes from `escrow: file` to `escrow: state`; one replica still had the old configuration."""
+    """Promise 2: a fleet changes from `escrow: file` to `escrow: state`, and one replica still has the old one."""
     world = World()
     world.clock.advance(3600 - 350)
     token = world.document["refresh_token"]
