@@ -132,6 +132,7 @@ def test_a_store_that_is_away_for_a_while_does_not_kill_the_loop(
         raise StoreUnavailable("store main: no answer")
 
     monkeypatch.setattr("rotator.retrying.FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("rotator.dispatch.AWAY_S", 1.0)
     store.read = store.versions = away
     with running(stage, app) as daemon:
         poll(lambda: daemon.of("alpha"), "the failure told")

@@ -39,4 +39,4 @@ def test_the_vault_store_answers_like_the_model(vault: Vault) -> None:
 
 def test_the_aws_store_answers_like_the_model(fake_session: boto3.Session, moto_url: str) -> None:
     """Secrets Manager over HTTP: three clients, and a person who edits, deletes, restores and moves labels."""
-    walk(machine_on(AwsBench(SecretsOnMoto(fake_session, moto_url, moto_url, moto_url))), 20)
+    walk(machine_on(AwsBench(SecretsOnMoto(fake_session, moto_url, moto_url, moto_url))), 12)
