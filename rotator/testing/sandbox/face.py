@@ -12,7 +12,7 @@ from rotator.testing.sandbox.faults import Fault, Injection, bent, over_rate, re
 from rotator.testing.sandbox.messages import read_token_request
 from rotator.testing.sandbox.oauth import TokenServer
 from rotator.testing.sandbox.pacing import SlidingWindow, Waits, pacing_headers
-from rotator.testing.sandbox.report import Counters, Report
+from rotator.testing.sandbox.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ class Face:
         self._settings = settings
         self._clock = clock
         self._lock = threading.RLock()
-        self._counters = Counters()
+        self._counters = Report()
         self._book = TokenBook(settings, clock, ids, self._counters)
         self._oauth = TokenServer(settings, self._book, clock, self._audiences)
         self._window = SlidingWindow(clock)
@@ -128,12 +128,12 @@ class Face:
     def report(self) -> Report:
         """What happened so far."""
         with self._lock:
-            return self._counters.snapshot()
+            return self._counters.copy()
 
     def dump(self) -> dict[str, Any]:
         """Return the report and the number of logins that still work, as JSON values; no token is in it."""
         with self._lock:
-            return {**asdict(self._counters.snapshot()), "live_families": self._book.live_families()}
+            return {**asdict(self._counters.copy()), "live_families": self._book.live_families()}
 
     def access_token_valid(self, token: str) -> bool:
         """Return whether a resource server would accept the access token now."""

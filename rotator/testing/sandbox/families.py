@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rotator.ports import Clock, Ids
-    from rotator.testing.sandbox.report import Counters
+    from rotator.testing.sandbox.report import Report
     from rotator.testing.sandbox.settings import DeadReason, FaceSettings
 
 
@@ -87,7 +87,7 @@ class RefreshToken:
 class TokenBook:
     """All tokens of one tenant. Not thread-safe: the face calls it under its lock."""
 
-    def __init__(self, settings: FaceSettings, clock: Clock, ids: Ids, counters: Counters) -> None:
+    def __init__(self, settings: FaceSettings, clock: Clock, ids: Ids, counters: Report) -> None:
         self.settings = settings
         self.issuer = ""
         self._clock = clock
