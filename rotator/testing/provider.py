@@ -31,6 +31,7 @@ class Family:
     number: int = 0
     revoked: bool = False
     used_at: dict[str, datetime] = field(default_factory=dict)
+    issued: set[str] = field(default_factory=set)
 
 
 class MemoryProvider:
@@ -107,12 +108,14 @@ class MemoryProvider:
         for family in self.families:
             if family.live == token and not family.revoked:
                 return Refreshed(self._use(family, token))
+            if self.forgiving and token in family.issued and not family.revoked:
+                return Refreshed(self._issue(family))
             used_at = family.used_at.get(token)
             if used_at is None:
                 continue
             newest = list(family.used_at)[-1] == token
             inside = (self.clock.now() - used_at).total_seconds() <= self.grace_s
-            if (self.forgiving or (newest and inside)) and not family.revoked:
+            if newest and inside and not family.revoked:
                 return Refreshed(self._issue(family))
             family.revoked = True
             self.reuse_detections += 1
@@ -128,6 +131,7 @@ class MemoryProvider:
     def _issue(self, family: Family) -> TokenSet:
         family.number += 1
         family.live = f"rt-{self.families.index(family)}-{family.number}"
+        family.issued.add(family.live)
         return self._tokens(family.live)
 
     def _tokens(self, refresh_token: str | None) -> TokenSet:

@@ -136,7 +136,8 @@ class Watch:
 
     def _explained_rejection(self) -> bool:
         """Return whether a rejection follows from what nobody can prevent: this family was revoked or replayed."""
-        return self.explained > 0 or self.world.revoked or bool(self.forgotten)
+        beyond = self.world.revoked or self.world.clocks_off or bool(self.forgotten)
+        return self.explained > 0 or beyond
 
     def handed(self, process: Process, *, whole: bool) -> None:
         """The request of a process is over: its answer was handed over, or is lost."""

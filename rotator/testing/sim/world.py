@@ -130,6 +130,12 @@ class World:
         Raises:
             Violation: A promise is broken.
         """
+        try:
+            self._run()
+        finally:
+            self.scheduler.end()
+
+    def _run(self) -> None:
         for number, mode in self.scenario.hosts:
             host = f"host{number}"
             own = random.Random(f"{self.scenario.seed} {host}")
