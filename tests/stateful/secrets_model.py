@@ -108,7 +108,14 @@ class SecretsModel(MemorySecretStore):
 
     # -------------------------------------------------------------------------------------------------- within
 
-    def _add(self, secret: str, content: str | bytes, write_id: str = "", replaced: str | None = None) -> _Version:
+    def _add(
+        self,
+        secret: str,
+        content: str | bytes,
+        write_id: str = "",
+        replaced: str | None = None,
+        parsed: Document | None = None,
+    ) -> _Version:
         key = (secret, write_id, str(content), replaced)
         again = self._by_write.get(key) if self._differences.one_write_one_version and write_id else None
         if again is not None:
@@ -119,7 +126,7 @@ class SecretsModel(MemorySecretStore):
                 if before is None and self._differences.deletion_is_a_mark:
                     before = self._marked.get(secret)
                 self._numbers[secret] = before.number if before else 0
-            super()._add(secret, content, write_id, replaced)
+            super()._add(secret, content, write_id, replaced, parsed)
             self._by_write[key] = self._current[secret]
         self._marked.pop(secret, None)
         self._kept.setdefault(secret, {})[self._current[secret].number] = self._current[secret]
