@@ -51,6 +51,7 @@ class Watch:
     wait_until_s: float = 0.0
     told: Process | None = None
     latched: set[str] = field(default_factory=set)
+    rejected: dict[str, Process] = field(default_factory=dict)
     reported: dict[str, Process] = field(default_factory=dict)
     troubled: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
@@ -74,7 +75,7 @@ class Watch:
             raise Violation(8, "sent without a durable rotation.started")
         self.started[process.name] -= 1
         self.last_sent[process.name] = digest
-        if digest in self.latched:
+        if digest in self.latched or self.rejected.get(digest) is process:
             raise Violation(6, f"{token} was latched and is sent again")
         durable_s, until_s = self.cooldown
         now_s = self.world.scheduler.now_s
@@ -250,7 +251,8 @@ class Watch:
         if event.event == "rotation.started":
             self.started[process.name] = self.started.get(process.name, 0) + 1
         if event.event == "rotation.failed" and event.details.get("reason") == "rejected":
-            self.latched.add(self.last_sent[process.name])
+            # A state that is away just then takes no latch, and a process that ends takes what it knows along.
+            self.rejected[self.last_sent[process.name]] = process
         text = repr(event)
         if "rt-" in text or "at-" in text.replace("rot-", ""):
             raise Violation(7, f"a token in {event.event}")
