@@ -1,0 +1,34 @@
+"""Cases that broke a promise until the design was changed; each is the shortest that was found."""
+
+from __future__ import annotations
+
+import pytest
+
+from rotator.testing.sim.scenario import Case
+from rotator.testing.sim.shrink import failing
+
+CASES = {
+    "a pass half a lifetime after another leaves a token that ends before the next one": (
+        '{"seed": 2302, "replay": "safe", "rotates": false, "grace_s": 1e9, "hosts": [[0, "once"]], "period_s": 1800.0}'
+    ),
+    "a second replica reports a death before the first has noted that it did": (
+        '{"seed": 403, "replay": "until_successor_used", "rotates": false, "grace_s": 1e9, '
+        '"hosts": [[0, "daemon"], [1, "daemon"]], "skew_s": 2.0, "revocations": 1, "generations": 1.0, '
+        '"at": {"host1 audit.write 3": "pause"}}'
+    ),
+    "a claim lands late, when its lease was taken and released by another": (
+        '{"seed": 2017, "replay": "until_successor_used", "on_doubt": "operator", "grace_s": 1e9, "escrow": "private", '
+        '"hosts": [[0, "daemon"], [1, "daemon"]], "skew_s": 2.0, "generations": 1.0, "at": {"host1 state.write 1": '
+        '"crash_before", "host0 provider.refresh 1": "crash_after", "host0 state.write 2": "doubt_late", '
+        '"host0 state.write 3": "pause_longest"}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_case_that_once_failed_breaks_no_promise(name: str) -> None:
+    """What was mended stays so; the orders of the same events that follow from other luck are tried as well."""
+    case = Case.read(CASES[name])
+    for luck in range(20):
+        found = failing(case.replace(luck=luck))
+        assert found is None, "\n".join([*found.trace, str(found.violation)])
