@@ -56,7 +56,9 @@ PLANTED: dict[Bug, Within] = {
     bugs.third_try: Within(500),
     bugs.work_without_leases: Within(500),
     bugs.restart_the_fencing_number: Within(20),
-    bugs.ignore_the_fencing_number: Within(1000),
+    bugs.ignore_the_fencing_number: Within(
+        50, _TWO, {"host0 provider.refresh 1": "pause_longest", "host1 provider.refresh 1": "pause_longest"}
+    ),
     bugs.send_without_audit: Within(500),
     bugs.send_after_the_lease: Within(1000),
     bugs.treat_500_as_never_processed: Within(1000),

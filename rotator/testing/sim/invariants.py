@@ -216,6 +216,7 @@ class Watch:
         # A claim that the backup shows as open may have been settled, given back or tried again since.
         self.forgotten |= {digest for digest, claim in left.items() if claim.get("outcome", "open") == "open"}
         self.claimed = set(left)
+        self.rejected.clear()  # what was noted is in nobody's memory any more
         self.latched = {digest for digest, claim in left.items() if claim.get("outcome") == "rejected"}
         self.fence, self.cooldown, self.wait_until_s = int(body.get("fence", 0)), (0.0, 0.0), 0.0
         self.holder = None
