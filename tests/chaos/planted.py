@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def _without_a_claim(self: Rotation, attempt: Attempt, due: Due) -> Attempt:
-    return replace(attempt, fence=0, lease_until=self.clock.now() + timedelta(seconds=60), tries=1)
+    until = self.clock.now() + timedelta(seconds=60)
+    return replace(attempt, fence=0, lease_until=until, tries=1, claimed_s=self.clock.monotonic_s())
 
 
 if __name__ == "__main__":
