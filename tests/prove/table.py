@@ -51,9 +51,10 @@ class Row:
 
 def rows(folder: Path) -> Iterator[Row]:
     """Yield a row for each means and promise whose counts are in the folder."""
-    for name, means in (("worlds", "simulated worlds"), ("crashes", "crash matrix")):
+    for name, what in (("worlds", "simulated worlds"), ("crashes", "crashes of the matrix")):
         counts = _counts(folder, name)
         if counts:
+            means = f"{counts['worlds']:,} {what}"
             broken = [promise for promise, _ in counts["violations"].values()]
             faults = sum(counts["faults"].values()) + sum(counts["events"].values())
             for number, promise in PROMISES.items():
