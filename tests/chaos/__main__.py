@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
 
+from rotator.policy import TAKEOVER_S
 from tests.chaos import backends
 from tests.chaos.deployment import LEASE_S
 from tests.chaos.rounds import Losses, Round, Size, naive_round, rotator_round
@@ -23,8 +24,8 @@ from tests.chaos.scenarios import SCENARIOS
 ROUND_S = 90.0
 """A longer run is cut into rounds of at most so much chaos, each with a seed of its own, each judged."""
 
-PATIENCE_S = LEASE_S + 80.0
-"""The leases of the dead end, then the minute after a failure."""
+PATIENCE_S = LEASE_S + TAKEOVER_S + 80.0
+"""The leases of the dead end, they are waited for a while longer, then comes the minute after a failure."""
 
 
 def parser() -> argparse.ArgumentParser:
