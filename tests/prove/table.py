@@ -118,9 +118,17 @@ def markdown(folder: Path) -> str:
 
 
 def violations(folder: Path) -> int:
-    """Return how many promises were broken."""
-    return sum(row.violations for row in rows(folder)) + sum(
-        len(counts["violations"]) for counts in (_counts(folder, f"duel-{scenario}") for scenario in DUELS) if counts
+    """Return how many promises were broken, and rules of the design beyond them."""
+    worlds = [_counts(folder, name) for name in ("worlds", "crashes")]
+    beyond = sum(promise == 0 for counts in worlds if counts for promise, _ in counts["violations"].values())
+    return (
+        beyond
+        + sum(row.violations for row in rows(folder))
+        + sum(
+            len(counts["violations"])
+            for counts in (_counts(folder, f"duel-{scenario}") for scenario in DUELS)
+            if counts
+        )
     )
 
 

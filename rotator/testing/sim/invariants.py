@@ -205,7 +205,7 @@ class Watch:
         if lease:
             self.holder = process if taken else self.holder
         elif self.holder:
-            if self.holder is not process and not (self.holder.over or self.world.clocks_off):
+            if self.holder is not process and not (self.holder.over or self.world.clocks_off or self.forgotten):
                 raise Violation(0, f"{process.name} ends the lease of {self.holder.name}")
             self.holder = None
 
