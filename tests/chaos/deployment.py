@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 import os
 import random
@@ -136,7 +137,7 @@ class Deployment:
         }
 
 
-class Program:
+class Program(abc.ABC):
     """What runs on a deployment, and how the harness acts as a person beside it.
 
     Args:
@@ -174,17 +175,17 @@ class Program:
         for name in self.deployment.names:
             self.log_in(name, chance.uniform(0.3, 1.0))
 
+    @abc.abstractmethod
     def put(self, name: str, answer: dict[str, Any]) -> None:
         """Store a token response."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def stored(self, name: str) -> dict[str, Any]:
         """Return the document."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def asks(self, name: str) -> bool:
         """Return whether a person has to log in anew."""
-        raise NotImplementedError
 
     def alive(self, name: str, token: str) -> bool:
         """Return whether the provider would still take this refresh token."""

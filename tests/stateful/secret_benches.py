@@ -18,6 +18,7 @@ from tests.stateful.secrets_model import SecretsModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from test_aws_store import SecretsOnMoto
     from test_local import SecretsOnDisk
@@ -42,7 +43,6 @@ class SecretBench(abc.ABC):
     has_labels = False
     """Whether a person can point at an earlier version, and make a secret without a value."""
     refuses = True
-    loses_answers = False
 
     def new_name(self) -> str:
         return self.harness.new_name()
@@ -74,10 +74,16 @@ class SecretBench(abc.ABC):
         act()
         yield
 
-    @contextlib.contextmanager
-    def losing(self, store: SecretStore, which: int) -> Iterator[bool]:
+
+class RemoteBench(SecretBench):
+    """A store behind a connection, whose answers can be lost."""
+
+    loses_answers = True
+    """Whether the connection is in the hands of the test."""
+
+    @abc.abstractmethod
+    def losing(self, store: SecretStore, which: int) -> AbstractContextManager[bool]:
         """Break the connection in one of a write's requests; yields whether that request is carried out."""
-        raise NotImplementedError
 
 
 class ModelBench(SecretBench):
@@ -130,7 +136,7 @@ class LocalBench(SecretBench):
         self.harness.raw_delete(secret)
 
 
-class VaultBench(SecretBench):
+class VaultBench(RemoteBench):
     """KV version 2, over HTTP."""
 
     differences = VAULT_SECRETS
@@ -163,12 +169,11 @@ class VaultBench(SecretBench):
         self.vault.double._faults.clear()  # type: ignore[attr-defined] # a write that was never sent leaves it behind
 
 
-class AwsBench(SecretBench):
+class AwsBench(RemoteBench):
     """Secrets Manager, over HTTP."""
 
     differences = AWS_SECRETS
     has_labels = True
-    loses_answers = True
 
     def __init__(self, harness: SecretsOnMoto) -> None:
         self.harness = harness

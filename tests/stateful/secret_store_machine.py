@@ -19,7 +19,7 @@ from rotator.errors import (
 from rotator.model import Document, Versioned
 from rotator.testing.contracts import race
 from tests.stateful.running import THREADS, assert_same_error, outcome
-from tests.stateful.secret_benches import REPLICAS, text_of
+from tests.stateful.secret_benches import REPLICAS, RemoteBench, text_of
 from tests.stateful.secrets_model import SecretsModel
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class SecretStoreMachine(RuleBasedStateMachine):
         if not happened:
             interrupt()
 
-    @precondition(lambda self: self.bench.loses_answers)
+    @precondition(lambda self: isinstance(self.bench, RemoteBench) and self.bench.loses_answers)
     @rule(replica=replicas, secret=secrets, basis=expectations, document=documents, which=st.integers(0, 3))
     def swap_and_lose_the_answer(
         self, replica: int, secret: int, basis: tuple[str, int], document: Document, which: int
