@@ -207,9 +207,20 @@ class Setbacks:
         return replace(observed, situation=replace(observed.situation, record=record))
 
     def report_doubt(self, attempt: Attempt, reason: str, until: datetime | None) -> None:
-        """Audit a doubt that a dead holder left behind, note that it was, and let the lease go; else as above."""
+        """Audit a doubt that a dead holder left behind, note that it was, and put that holder's lease back.
+
+        By a clock that is behind this one the holder may be alive: its lease still says that it never let go.
+        """
         warnings = self.teller.tell("rotation.in_doubt", attempt, reason=reason, retry_at=until)
-        let_go(attempt, lambda record: record if warnings else on_claim(record, attempt.digest, reported=True))
+        left = attempt.observed.situation.record.lease
+
+        def noted(record: StateRecord) -> StateRecord:
+            told = record if warnings else on_claim(record, attempt.digest, reported=True)
+            ours = record.lease is not None and record.lease.fence == attempt.fence
+            return replace(told, lease=left) if ours else told
+
+        with contextlib.suppress(StoreError):
+            attempt.observed.ledger.change(noted)
 
     def _newer_stored(self, attempt: Attempt) -> bool:
         """Return whether the store shows a token that was never presented: somebody logged in meanwhile."""

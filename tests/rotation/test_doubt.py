@@ -310,3 +310,15 @@ def test_the_holder_whose_escrow_holds_the_successor_recovers_it() -> None:
     assert world.replica(escrow=MemoryEscrow("file:b")).run().name == "payroll"
     assert sent(world) == 1
     assert world.provider.is_live(world.document["refresh_token"])
+
+
+def test_a_report_leaves_the_lease_of_a_holder_that_never_let_go() -> None:
+    """Promise 1: by a clock that is behind, that holder may be alive; who reports does not hide it."""
+    world = world_of()
+    crash(world, "provider.refresh", "before")
+    before = world.record.lease
+    world.later(seconds=61)
+    world.replica().run()
+    assert "rotation.in_doubt" in world.events
+    assert before is not None
+    assert world.record.lease == before

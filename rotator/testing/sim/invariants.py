@@ -60,6 +60,7 @@ class Watch:
     forgotten: set[str] = field(default_factory=set)
     fence: int = 0
     holder: Process | None = None
+    holders: dict[int, Process] = field(default_factory=dict)
     explained: int = 0
     attempts: Counter[int] = field(default_factory=Counter)
 
@@ -201,9 +202,9 @@ class Watch:
     def _fenced(self, process: Process, fence: int, lease: Mapping[str, Any] | None) -> None:
         if fence < self.fence:
             raise Violation(0, "the fencing number goes back")
-        taken, self.fence = fence > self.fence, fence
+        self.fence = fence
         if lease:
-            self.holder = process if taken else self.holder
+            self.holder = self.holders.setdefault(lease["fence"], process)
         elif self.holder:
             if self.holder is not process and not (self.holder.over or self.world.clocks_off or self.forgotten):
                 raise Violation(0, f"{process.name} ends the lease of {self.holder.name}")
@@ -216,6 +217,7 @@ class Watch:
         # A claim that the backup shows as open may have been settled, given back or tried again since.
         self.forgotten |= {digest for digest, claim in left.items() if claim.get("outcome", "open") == "open"}
         self.claimed = set(left)
+        self.holders.clear()
         self.rejected.clear()  # what was noted is in nobody's memory any more
         self.latched = {digest for digest, claim in left.items() if claim.get("outcome") == "rejected"}
         self.fence, self.cooldown, self.wait_until_s = int(body.get("fence", 0)), (0.0, 0.0), 0.0
