@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl
 
-from rotator.documents import jwt_claims
+from rotator.documents import DISTANT_S, jwt_claims
 from rotator.http_messages import values_of
 from rotator.model import Refreshed, TokenSet
 from rotator.oauth import longest_first, scopes
@@ -222,8 +222,8 @@ def _expires_in_s(members: Members, findings: _Findings) -> float | None:
 
 def _refresh_expires_in_s(members: Members) -> float | None:
     found = (seconds(members.get(name)) for name in REFRESH_LIFETIMES)
-    # Keycloak sends 0 for an offline token, which has no end.
-    return next((lifetime_s for lifetime_s in found if lifetime_s), None)
+    # Keycloak sends 0 for an offline token, which has no end; nor has one that ends in centuries, out of the calendar.
+    return next((lifetime_s for lifetime_s in found if lifetime_s and lifetime_s < DISTANT_S), None)
 
 
 def seconds(value: object) -> float | None:
@@ -232,9 +232,13 @@ def seconds(value: object) -> float | None:
         return None
     if isinstance(value, str):
         return float(value) if _DIGITS.fullmatch(value) else None
-    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if not isinstance(value, int | float) or value < 0:
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _scope(members: Members, request: RefreshRequest, hidden: tuple[Secret, ...], findings: _Findings) -> str | None:

@@ -294,11 +294,11 @@ def _digest(text: str) -> str:
 def _read(path: Path) -> SealedEntry | None:
     """Return the entry, or None when it was cleared since the folder was listed.
 
-    An empty file is none, either: named, and not yet flushed when the power went, so `keep` never returned.
+    An empty or zeroed file is none, either: named, and not yet flushed when the power went, so `keep` never returned.
     """
     try:
         content = path.read_bytes()
-        if not content:
+        if not content.strip(b"\0"):
             return None
         fields: Any = json.loads(content)
         if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
@@ -308,11 +308,8 @@ def _read(path: Path) -> SealedEntry | None:
             raise ValueError("another entry's content")
     except FileNotFoundError:
         return None
-    except (
-        ValueError,
-        OverflowError,
-        RecursionError,
-    ) as error:  # pydantic's ValidationError is one; its text quotes the content
+    except (ValueError, OverflowError, RecursionError) as error:
+        # pydantic's ValidationError is a ValueError; its text quotes the content.
         raise EscrowCorrupt(
             f"the escrow entry {path} cannot be read: {type(error).__name__}",
             hint="it may be the only copy of a refresh token, so it stays: restore it from a backup, "

@@ -330,6 +330,8 @@ def test_S17_a_scope_that_is_no_text_is_left_out(scope: Any) -> None:
         ("refresh_token_expires_in", "15897600", 15897600.0),
         ("refresh_expires_in", 1800, 1800.0),
         ("refresh_expires_in", 0, None),
+        ("refresh_expires_in", 9_999_999_999, None),  # centuries: an instant that no record could hold
+        ("refresh_expires_in", 10**400, None),
         ("x_refresh_token_expires_in", 8726400, 8726400.0),
         ("refresh_token_expires_in", "soon", None),
         ("refresh_token_expires_in", -1, None),
