@@ -294,11 +294,11 @@ def _digest(text: str) -> str:
 def _read(path: Path) -> SealedEntry | None:
     """Return the entry, or None when it was cleared since the folder was listed.
 
-    An empty or zeroed file is none, either: named, and not yet flushed when the power went, so `keep` never returned.
+    An empty file is none, either: named, and not yet flushed when the power went, so `keep` never returned.
     """
     try:
         content = path.read_bytes()
-        if not content.strip(b"\0"):
+        if not content:
             return None
         fields: Any = json.loads(content)
         if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
