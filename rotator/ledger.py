@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rotator import record_bodies, records
@@ -98,6 +99,30 @@ class SecretLedger:
                 self.record = wanted
                 return wanted
         raise StoreUnavailable(f"the state record of {self._identity} changes without end")
+
+
+@dataclass(slots=True)
+class CheckedWriter:
+    """A record writer that asks before every write."""
+
+    writer: SecretLedger
+    check: Callable[[StateRecord], None]
+
+    @property
+    def record(self) -> StateRecord:
+        """The record as last seen."""
+        return self.writer.record
+
+    def change(self, change: Callable[[StateRecord], StateRecord]) -> StateRecord:
+        """See `RecordWriter.change`; raises what the check raises."""
+
+        def checked(record: StateRecord) -> StateRecord:
+            wanted = change(record)
+            if wanted != record:  # else it is our own write, whose answer was lost
+                self.check(record)
+            return wanted
+
+        return self.writer.change(checked)
 
 
 def read_provider(state: StateStore, key: str, retrier: Retrier) -> tuple[ProviderRecord, int]:

@@ -190,6 +190,11 @@ class StateRecord:
         return lease
 
     @property
+    def newest(self) -> str:
+        """The digest of the token that was claimed last; empty when none was."""
+        return self.presented[-1].digest if self.presented else ""
+
+    @property
     def last(self) -> Done | None:
         """The newest finished rotation."""
         return self.history[-1] if self.history else None
@@ -341,6 +346,16 @@ def with_done(record: StateRecord, done: Done) -> StateRecord:
     if any(one.rotation_id == done.rotation_id for one in record.history):
         return record
     return replace(record, history=(*record.history, done)[-HISTORY_KEPT:])
+
+
+def spent_before(record: StateRecord, parent: str) -> frozenset[str]:
+    """Return the tokens that were settled before `parent` was claimed: a document that shows one is an old copy.
+
+    One that was claimed later is a new login, which another replica may be refreshing just now.
+    """
+    order = [claim.digest for claim in record.presented]
+    before = record.presented[: order.index(parent)] if parent in order else ()
+    return frozenset(claim.digest for claim in before if claim.outcome == "settled")
 
 
 def _replaced(presented: tuple[Claim, ...], new: Claim) -> tuple[Claim, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rotator import outcomes
 from rotator.documents import stored_tokens
 from rotator.errors import EscrowUnavailable, LeaseHeld, RotatorError, StoreError
+from rotator.ledger import CheckedWriter
 from rotator.model import Malformed
 from rotator.received import sealed_tokens
 from rotator.records import (
@@ -23,6 +24,8 @@ from rotator.records import (
     digest_of,
     mark,
     release,
+    spent_before,
+    stored_digest,
     take_lease,
     take_out,
     with_done,
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
 
     from rotator.attempt import Attempt, Teller
     from rotator.cooldowns import Cooldowns
-    from rotator.ledger import SecretLedger
     from rotator.model import StoredTokens, Versioned
     from rotator.outcomes import Outcome
     from rotator.ports import Clock, Escrow, Seal, SecretStore, Trail
@@ -89,7 +91,7 @@ class Settling:
 
         A holder that was held up for longer than its lease may find that another replica took the doubt over and
         presented the token again, as the provider's replay rule allows. The later answer is then the one that counts,
-        so the overtaken holder keeps its own in escrow where nothing newer is, and writes nothing.
+        so the overtaken holder keeps its own in escrow where nothing newer is, and writes only over an earlier answer.
         """
         key = attempt.observed.provider_key
         if cooldown_s is not None:
@@ -110,6 +112,11 @@ class Settling:
             except RotatorError as failure:
                 error = failure
             else:
+                if self.clock.now() >= attempt.lease_until:  # the escrow took its time
+                    taken = self._take_up_again(attempt)
+                    if taken is None:
+                        return self._overtaken(attempt, received)
+                    attempt = taken
                 self.cooldowns.flush(key)
                 return self._from_escrow(attempt, received, warnings)
             try:
@@ -167,12 +174,33 @@ class Settling:
         standing = ledger.record.claim_on(attempt.digest)
         settled = standing is None or standing.outcome == "settled"
         now = self.clock.now()
+        if settled and self._replaces(attempt):
+            with contextlib.suppress(RotatorError):  # else the earlier answer stays
+                self._keep(attempt, received, lambda _: None)
+                return self._into_the_store(attempt, received, ())
         if not settled:
             # The later presentation may still come to nothing; then these tokens are the only ones.
             with contextlib.suppress(ClaimRefused):
                 self._keep(attempt, received, self._nothing_newer(attempt))
+        elif standing is not None:
+            with contextlib.suppress(EscrowUnavailable):  # what was kept too late; it stays listed, and does no harm
+                self.escrow.clear(attempt.observed.situation.stored.identity, frozenset({attempt.digest}))
         self.teller.tell("rotation.deferred", attempt, reason="overtaken", retry_at=now)
         return outcomes.Deferred(attempt.credential.name, "overtaken", now, "another replica took the rotation over")
+
+    def _replaces(self, attempt: Attempt) -> bool:
+        """Return whether the document shows an earlier answer to the token that was presented again for this one.
+
+        Of a replay's successors only the last one lives. What rotator wrote for that token is no person's login.
+        """
+        if attempt.tries < 2:  # noqa: PLR2004 - the first try
+            return False
+        record = attempt.observed.ledger.load()
+        store = self.stores[attempt.credential.store]
+        current = self.retrier.call(lambda: store.read(attempt.credential.secret))
+        shown = stored_digest(current)
+        ours = record.last is not None and record.last.version_after == current.version
+        return ours and record.grant is not None and record.grant.digest == shown and record.newest == attempt.digest
 
     def _nothing_newer(self, attempt: Attempt) -> Callable[[StateRecord], None]:
         """Return a check that no later answer is settled or kept."""
@@ -195,7 +223,7 @@ class Settling:
             ConfigError: The seal key cannot be loaded.
         """
         entry = sealed_tokens(received, self.seal, attempt.observed.situation.stored.identity, attempt.credential.name)
-        writer = _Checked(attempt.observed.ledger, check)
+        writer = CheckedWriter(attempt.observed.ledger, check)
         check(writer.record)
         self.retrier.call(lambda: self.escrow.keep(entry, writer))
 
@@ -221,8 +249,12 @@ class Settling:
         """
         credential = attempt.credential
         stored = attempt.observed.situation.stored
-        spent = _spent_before(attempt.observed.ledger.record, received.parent)
-        written = self.write_back.run(self.stores[credential.store], credential, stored, received, spent)
+        spent = spent_before(attempt.observed.ledger.record, received.parent)
+        store = self.stores[credential.store]
+        written = self.write_back.run(store, credential, stored, received, spent)
+        if stored_digest(written) != received.successor and self._replaces(attempt):
+            spent |= {stored_digest(written)}
+            written = self.write_back.run(store, credential, written, received, spent)
         return self._settle(attempt, received, written, warnings, swapped=True)
 
     def _settle(
@@ -269,7 +301,9 @@ class Settling:
             for other in others:
                 record = mark(record, other, "settled")
             record = with_done(release(record, attempt.fence), done)
-            if ours and (standing is None or standing.outcome == "open"):
+            if (proven and record.newest == received.parent) or (
+                ours and (standing is None or standing.outcome == "open")
+            ):
                 # A holder that comes late must not undo what a later one noted.
                 record = replace(record, hold=hold, grant=grant)
             return self.escrow.without(record, parents)
@@ -364,37 +398,3 @@ def _claimed_by(attempt: Attempt) -> Callable[[StateRecord], None]:
             raise ClaimRefused
 
     return check
-
-
-def _spent_before(record: StateRecord, parent: str) -> frozenset[str]:
-    """Return the tokens that were settled before `parent` was claimed: a document that shows one is an old copy.
-
-    One that was claimed later is a new login, which another replica may be refreshing just now.
-    """
-    order = [claim.digest for claim in record.presented]
-    before = record.presented[: order.index(parent)] if parent in order else ()
-    return frozenset(claim.digest for claim in before if claim.outcome == "settled")
-
-
-@dataclass(slots=True)
-class _Checked:
-    """A record writer that asks before every write."""
-
-    writer: SecretLedger
-    check: Callable[[StateRecord], None]
-
-    @property
-    def record(self) -> StateRecord:
-        """The record as last seen."""
-        return self.writer.record
-
-    def change(self, change: Callable[[StateRecord], StateRecord]) -> StateRecord:
-        """See `RecordWriter.change`; raises what the check raises."""
-
-        def checked(record: StateRecord) -> StateRecord:
-            wanted = change(record)
-            if wanted != record:  # else it is our own write, whose answer was lost
-                self.check(record)
-            return wanted
-
-        return self.writer.change(checked)

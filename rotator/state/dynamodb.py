@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rotator.aws_errors import AWS_ERRORS, Subject, code_of, mapped, mentions
 from rotator.errors import StoreCorrupt, StoreError, StoreMissing, StoreRejected, VersionConflict
-from rotator.state.bodies import body_of
+from rotator.state.bodies import body_of, revision_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,8 +40,8 @@ class DynamoDbStateStore:
     """A state store over one table, shared by all replicas. Thread-safe.
 
     An item is `{id: S, revision: N, body: S}`, the body being JSON text. A write is one conditional PutItem of the
-    whole item, so it needs no read first and no transaction. The revision is a count and not a digest of the body:
-    a record that returns to an earlier content is another revision.
+    whole item, so it needs no read first and no transaction. The revision grows with every write: a record that returns
+    to an earlier content is another revision.
 
     Args:
         client: A `dynamodb` client that sends once (`rotator.aws_session.client`).
@@ -74,9 +74,10 @@ class DynamoDbStateStore:
         """See `StateStore.compare_and_swap`. One conditional PutItem."""
         text = json.dumps(body, separators=(",", ":"))
         self._require_fitting(key, text)
+        revision = revision_after(expected, text)
         item: dict[str, AttributeValueTypeDef] = {
             "id": {"S": key},
-            "revision": {"N": str(expected + 1)},
+            "revision": {"N": str(revision)},
             "body": {"S": text},
         }
         try:
@@ -93,7 +94,7 @@ class DynamoDbStateStore:
             if code_of(error) == CONFLICT:
                 raise VersionConflict(self._what(key), expected=expected) from None
             raise self._mapped(error, "write") from None
-        return expected + 1
+        return revision
 
     def keys(self, prefix: str) -> Iterable[str]:
         """See `StateStore.keys`. Scans the whole table, consistently."""

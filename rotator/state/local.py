@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotator.errors import StoreCorrupt, VersionConflict
 from rotator.sqlite import BUSY_TIMEOUT_S, SqliteFile
-from rotator.state.bodies import body_of
+from rotator.state.bodies import body_of, revision_after
 
 if TYPE_CHECKING:
     import sqlite3
@@ -55,15 +55,16 @@ class LocalStateStore:
     def compare_and_swap(self, key: str, body: Mapping[str, Any], *, expected: int) -> int:
         """See `StateStore.compare_and_swap`; never in doubt unless the disk fails."""
         text = json.dumps(dict(body), separators=(",", ":"))
+        revision = revision_after(expected, text)
 
         def swap(connection: sqlite3.Connection) -> int:
             row = connection.execute("SELECT revision FROM record WHERE key = ?", (key,)).fetchone()
             if (row[0] if row else 0) != expected:
                 raise VersionConflict(f"{self._file.path}, record {key}", expected=expected)
             connection.execute(
-                "INSERT OR REPLACE INTO record (key, revision, body) VALUES (?, ?, ?)", (key, expected + 1, text)
+                "INSERT OR REPLACE INTO record (key, revision, body) VALUES (?, ?, ?)", (key, revision, text)
             )
-            return expected + 1
+            return revision
 
         return self._file.writing(swap)
 

@@ -17,6 +17,7 @@ from rotator.documents import document_text, parse_document
 from rotator.errors import SecretNotFound, StoreCorrupt, VersionConflict
 from rotator.model import Versioned
 from rotator.record_bodies import state_record, to_body
+from rotator.state.bodies import revision_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -230,8 +231,9 @@ class MemoryStateStore:
             _, revision = self._records.get(key, ("", 0))
             if revision != expected:
                 raise VersionConflict(f"memory state, key {key}", expected=expected)
-            self._records[key] = (text, revision + 1)
-        return revision + 1
+            revision = revision_after(expected, text)
+            self._records[key] = (text, revision)
+        return revision
 
     def keys(self, prefix: str) -> list[str]:
         """See `StateStore.keys`."""
@@ -255,7 +257,7 @@ class MemoryStateStore:
         """Set the stored text as it is, JSON or not; the revision grows."""
         with self._lock:
             _, revision = self._records.get(key, ("", 0))
-            self._records[key] = (text, revision + 1)
+            self._records[key] = (text, revision_after(revision, text))
 
 
 class MemoryRecordWriter:

@@ -28,9 +28,11 @@ state = LocalStateStore(f"{folder}/rotator.db")
 store = LocalSecretStore("dev", f"{folder}/rotator.db", AesSeal(lambda: key_from_file(f"{folder}/key")), VirtualClock())
 won = []
 for number in range(rounds):
+    body, revision = state.read("secret/a")
     try:
-        state.compare_and_swap("secret/a", {"by": me}, expected=number)
-        won.append(f"state/{number}")
+        if (body or {"round": 0})["round"] == number:
+            state.compare_and_swap("secret/a", {"round": number + 1, "by": me}, expected=revision)
+            won.append(f"state/{number}")
     except VersionConflict:
         pass
     try:
@@ -39,7 +41,7 @@ for number in range(rounds):
         won.append(f"store/{number}")
     except VersionConflict:
         pass
-    while state.read("secret/a")[1] <= number or store.versions(["a"]).get("a", "0") == str(number):
+    while state.read("secret/a")[0]["round"] <= number or store.versions(["a"]).get("a", "0") == str(number):
         pass
 print("\\n".join(won))
 """
@@ -77,5 +79,7 @@ def test_of_many_processes_one_wins_each_round(tmp_path: Path) -> None:
     assert sorted(line for lines in won for line in lines) == sorted(
         f"{what}/{number}" for what in ("state", "store") for number in range(rounds)
     )
-    assert LocalStateStore(tmp_path / "var" / "rotator.db").read("secret/a")[1] == rounds
+    body, _ = LocalStateStore(tmp_path / "var" / "rotator.db").read("secret/a")
+    assert body is not None
+    assert body["round"] == rounds
     assert sorted(file.name for file in (tmp_path / "var").iterdir()) == ["key", "rotator.db"]

@@ -245,7 +245,7 @@ def test_a_providers_record_survives_a_lost_answer(fault: str) -> None:
     state = FlakyState(fault)  # type: ignore[arg-type]
     record = change_provider(state, KEY, retrier(), lambda old: replace(old, cooldown_until=at(9)))
     assert record.cooldown_until == at(9)
-    assert read_provider(state, KEY, retrier()) == (record, 1)
+    assert read_provider(state, KEY, retrier())[0] == record
 
 
 def test_a_providers_record_that_need_not_change_is_not_written() -> None:

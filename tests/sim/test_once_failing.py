@@ -22,6 +22,20 @@ CASES = {
         '"crash_before", "host0 provider.refresh 1": "crash_after", "host0 state.write 2": "doubt_late", '
         '"host0 state.write 3": "pause_longest"}}'
     ),
+    "a process that was paused while the state was lost writes over the latch noted since": (
+        '{"seed": 1385151, "replay": "until_successor_used", "rotates": false, "grace_s": 1e9, "escrow": "shared", '
+        '"hosts": [[0, "daemon"], [1, "once"], [2, "once"]], "period_s": 1800.0, "rate": 0.15, "faults": 3, '
+        '"edits": 3, "forces": 2, "revocations": 1, "losses": 1, '
+        '"outages": [["audit", 4612.757446203936, 4632.757446203936]], "at": {"host1 state.write 1": "doubt_applied", '
+        '"host1 audit.write 1": "pause_longest", "host0 audit.write 1": "pause_longest"}}'
+    ),
+    "two holders that were paused hold two answers to one token, and the earlier one is written": (
+        '{"seed": 1459208, "replay": "window", "grace_s": 600.0, "escrow": "shared", '
+        '"hosts": [[0, "once"], [1, "once"], [2, "once"]], "skew_s": 2.0, "rate": 0.05, "faults": 8, "forces": 2, '
+        '"at": {"host2 store.read 1": "crash_before", "host0 state.read 7": "crash_before", '
+        '"host0 escrow.write 1": "pause_longest", "host1 provider.refresh 1": "pause", '
+        '"host1 escrow.write 1": "pause_longest"}}'
+    ),
 }
 
 

@@ -68,8 +68,8 @@ class StateBench(abc.ABC):
     stores: list[StateStore]
 
     @abc.abstractmethod
-    def damage(self, key: str, revision: int) -> None:
-        """Leave text that is no JSON in the record, as its revision `revision`."""
+    def damage(self, key: str, revision: int) -> int:
+        """Leave text that is no JSON in the record, as its revision `revision`, or as the one that is returned."""
 
     @abc.abstractmethod
     def lose(self, key: str) -> None:
@@ -90,8 +90,9 @@ class LocalStateBench(StateBench):
         self.stores = [harness.reopened() for _ in range(REPLICAS)]
         self.stores[0].prove_writable()
 
-    def damage(self, key: str, revision: int) -> None:
+    def damage(self, key: str, revision: int) -> int:
         sql(self.path, "INSERT OR REPLACE INTO record (key, revision, body) VALUES (?, ?, ?)", key, revision, CUT)
+        return revision
 
     def lose(self, key: str) -> None:
         sql(self.path, "DELETE FROM record WHERE key = ?", key)
@@ -109,8 +110,9 @@ class DynamoDbBench(StateBench):
             for _ in range(REPLICAS)
         ]
 
-    def damage(self, key: str, revision: int) -> None:
+    def damage(self, key: str, revision: int) -> int:
         self.harness.put_raw(key, revision={"N": str(revision)}, body={"S": CUT})
+        return revision
 
     def lose(self, key: str) -> None:
         self.harness.client.delete_item(TableName=self.harness.table, Key={"id": {"S": key}})
@@ -128,8 +130,9 @@ class VaultStateBench(StateBench):
         self.harness = harness
         self.stores = [harness.reopened() for _ in range(REPLICAS)]
 
-    def damage(self, key: str, revision: int) -> None:
-        self.harness.vault.raw("POST", self._path("data", key), {"data": {"record": CUT}})
+    def damage(self, key: str, revision: int) -> int:
+        answer = self.harness.vault.raw("POST", self._path("data", key), {"data": {"record": CUT}})
+        return int(answer["data"]["version"])
 
     def lose(self, key: str) -> None:
         self.harness.vault.raw("DELETE", self._path("data", key))

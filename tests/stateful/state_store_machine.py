@@ -139,7 +139,8 @@ class StateStoreMachine(RuleBasedStateMachine):
         """Text that is no JSON: the record is corrupt, and not absent."""
         name = self.keys[key]
         self.model.raw_put(name, CUT)
-        self.bench.damage(name, self.model.revision(name))
+        modelled = self.model.revision(name)
+        self._same_revision(name, self.bench.damage(name, modelled), modelled)
 
     @rule(key=keys)
     def lose(self, key: int) -> None:

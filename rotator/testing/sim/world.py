@@ -92,6 +92,7 @@ class World:
     well_from_s: float = float("inf")
     _skews_s: dict[str, float] = field(default_factory=dict)
     _escrows: dict[str, MemoryEscrow] = field(default_factory=dict)
+    _at_work: set[str] = field(default_factory=set)
     _previous: tuple[Versioned, float] | None = None
 
     def __post_init__(self) -> None:
@@ -147,6 +148,8 @@ class World:
         self.faults.stop()
         self.well_from_s = faulty_s + RECOVERED_S + self.scenario.period_s
         self.scheduler.run(faulty_s + HEALED_FOR_S, self._after_step)
+        while self._at_work:  # what is judged is a world at rest
+            self.scheduler.run(self.scheduler.now_s + 1.0, self._after_step)
         self.watch.settled()
 
     def _after_step(self, process: Process) -> None:
@@ -201,12 +204,15 @@ class World:
     def _turn(
         self, process: Process, observer: Observer, rotation: Rotation, horizon_s: float, *, force: bool = False
     ) -> Outcome:
+        self._at_work.add(process.name)
         try:
             outcome = rotation.run(observer.observe(self.credential, horizon_s=horizon_s, force=force))
         except RotatorError as error:
             outcome = outcomes.of_error(SECRET, error)
         except Exception as error:
             raise Violation(0, f"a defect: {error!r}") from error
+        finally:
+            self._at_work.discard(process.name)
         self.watch.turn_over(process)
         if self.traced:
             self.note(process, f"→ {type(outcome).__name__} {getattr(outcome, 'reason', '')}", None)
