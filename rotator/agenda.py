@@ -1,130 +1,154 @@
-"""When the daemon looks at which credential next: a heap that can be rebuilt from the stores at any time. Pure."""
+"""When the daemon looks at which credential next: heaps that can be rebuilt from the stores at any time. Pure.
+
+Within, instants are epoch seconds: a fleet of 100,000 has several of them per credential, and compares them all day.
+"""
 
 from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
 
-from rotator.schedule import Planned, latest_starts
+from rotator.deadlines import DeadlineQueue
 
 if TYPE_CHECKING:
-    from rotator.model import Pace, RateLimit
+    from collections.abc import Mapping
 
-SETTLE_S = 1.0
-"""A lane with a budget is walked through at most so often: many credentials change in the same second at a start."""
+    from rotator.schedule import Planned
 
-
-@dataclass(order=True, slots=True)
-class Entry:
-    """When to look at a credential. One whose turn is outdated is skipped when it comes up."""
-
-    at: datetime
-    name: str
-    turn: int
+STALE_SHARE = 2
+SMALL = 64
+"""A heap is made anew when more than half of it, and more than a handful, is outdated."""
 
 
-@dataclass(slots=True)
-class Turn:
+ROUNDING_S = 2e-6
+"""What is due within the rounding of instants to microseconds is due: else a loop that sleeps until then wakes too
+early, for nothing."""
+
+
+class Turn(NamedTuple):
     """A credential's place in the agenda.
 
     Args:
-        planned: When its refresh falls due and has to be done; None when only a look is planned.
-        start_at: When the budget demands the start, if that is earlier.
+        at: When it is looked at, budgets aside.
+        deadline: Of the refresh that takes part in `lanes`.
     """
 
-    number: int
-    at: datetime
-    lane: str
-    planned: Planned | None = None
-    start_at: datetime | None = None
-
-
-@dataclass(slots=True)
-class Lane:
-    """The credentials of one provider and client with a budget."""
-
-    limit: RateLimit | Pace
-    names: set[str] = field(default_factory=set)
-    changed: bool = False
-    settled_at: datetime | None = None
+    at: float
+    deadline: float
+    lanes: tuple[str, ...]
 
 
 @dataclass(slots=True)
 class Agenda:
-    """For one thread. Names are credentials' names, lanes the keys of `rotator.ledger.provider_key`."""
+    """For one thread. Names are credentials' names; lanes are budgets, by any text that tells them apart."""
 
-    _heap: list[Entry] = field(default_factory=list)
     _turns: dict[str, Turn] = field(default_factory=dict)
-    _lanes: dict[str, Lane] = field(default_factory=dict)
-    _numbers: int = 0
+    _heap: list[tuple[float, str]] = field(default_factory=list)
+    _lanes: dict[str, DeadlineQueue] = field(default_factory=dict)
+    _starts: list[tuple[float, str]] = field(default_factory=list)
+    _known_starts: dict[str, float] = field(default_factory=dict)
+    _changed: set[str] = field(default_factory=set)
+    _combinations: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._turns)
 
     def plan(
         self,
         name: str,
         at: datetime,
         *,
-        lane: str = "",
-        limit: RateLimit | Pace | None = None,
         planned: Planned | None = None,
+        budgets: Mapping[str, float] | None = None,
     ) -> None:
         """Look at a credential at `at`, instead of when it was planned before.
 
         Args:
-            planned: Its next refresh, which a limited budget may demand to start earlier.
+            planned: Its next refresh, which a budget may demand to start earlier.
+            budgets: The spacing in seconds of each budget that this refresh needs a slot of.
         """
         self.forget(name)
-        self._numbers += 1
-        self._turns[name] = Turn(self._numbers, at, lane, planned)
-        heapq.heappush(self._heap, Entry(at, name, self._numbers))
-        if limit is not None and planned is not None:
-            members = self._lanes.setdefault(lane, Lane(limit))
-            members.limit = limit
-            members.names.add(name)
-            members.changed = True
+        lanes: tuple[str, ...] = ()
+        deadline = 0.0
+        if planned is not None and budgets:
+            lanes, deadline = tuple(budgets), planned.deadline.timestamp()
+            lanes = self._combinations.setdefault(lanes, lanes)  # one tuple for all that share them
+            for lane, interval_s in budgets.items():
+                queue = self._lanes.setdefault(lane, DeadlineQueue(interval_s))
+                queue.pace(interval_s)
+                queue.add(name, due=planned.due_at.timestamp(), deadline=deadline)
+                self._changed.add(lane)
+        self._turns[name] = turn = Turn(at.timestamp(), deadline, lanes)
+        heapq.heappush(self._heap, (turn.at, name))
+        if len(self._heap) > STALE_SHARE * len(self._turns) + SMALL:
+            self._heap = [(turn.at, name) for name, turn in self._turns.items()]
+            heapq.heapify(self._heap)
 
     def forget(self, name: str) -> None:
         """Drop what is planned for a credential."""
         turn = self._turns.pop(name, None)
-        if turn is not None and turn.lane in self._lanes:
-            self._lanes[turn.lane].names.discard(name)
+        if turn is None:
+            return
+        for lane in turn.lanes:
+            self._lanes[lane].remove(name, deadline=turn.deadline)
+            self._changed.add(lane)
+
+    def pace(self, lane: str, interval_s: float) -> None:
+        """Go by another spacing in a lane from now on; nothing changes where nobody waits."""
+        queue = self._lanes.get(lane)
+        if queue is not None:
+            queue.pace(interval_s)
+            self._changed.add(lane)
 
     def take_due(self, now: datetime) -> list[tuple[str, datetime | None]]:
         """Return the credentials to be looked at now, each with the start that its budget demands, and drop them."""
-        self._settle(now)
-        due = []
-        while self._heap and self._heap[0].at <= now:
-            entry = heapq.heappop(self._heap)
-            turn = self._turns.get(entry.name)
-            if turn is not None and turn.number == entry.turn:
-                due.append((entry.name, turn.start_at))
-                self.forget(entry.name)
+        due: list[tuple[str, datetime | None]] = []
+        now_s = now.timestamp() + ROUNDING_S
+        while self._heap and self._heap[0][0] <= now_s:
+            at, name = heapq.heappop(self._heap)
+            turn = self._turns.get(name)
+            if turn is not None and turn.at == at:
+                due.append((name, None))
+                self.forget(name)
+        while (start := self._next_start()) is not None and start <= now_s:
+            start, lane = heapq.heappop(self._starts)
+            del self._known_starts[lane]
+            first = self._lanes[lane].first()
+            if first is None:
+                raise AssertionError("a lane that is empty has no start")
+            due.append((first[0], datetime.fromtimestamp(start, UTC)))
+            self.forget(first[0])
         return due
 
     def next_at(self) -> datetime | None:
         """Return when `take_due` has something to do next; None when nothing is planned."""
-        soonest = [self._heap[0].at] if self._heap else []
-        soonest += [
-            lane.settled_at + timedelta(seconds=SETTLE_S)
-            for lane in self._lanes.values()
-            if lane.changed and lane.settled_at is not None
-        ]
-        return min(soonest, default=None)
+        while self._heap and not self._stands(*self._heap[0]):
+            heapq.heappop(self._heap)
+        soonest = [self._heap[0][0]] if self._heap else []
+        start = self._next_start()
+        soonest += [] if start is None else [start]
+        return datetime.fromtimestamp(min(soonest), UTC) if soonest else None
 
-    def _settle(self, now: datetime) -> None:
-        """Move starts earlier where a budget demands it."""
-        for lane in self._lanes.values():
-            if not lane.changed:
-                continue
-            if lane.settled_at is not None and now < lane.settled_at + timedelta(seconds=SETTLE_S):
-                continue
-            lane.changed, lane.settled_at = False, now
-            turns = [self._turns[name] for name in lane.names]
-            waiting = [turn.planned for turn in turns if turn.planned is not None]
-            for name, start in latest_starts(waiting, lane.limit.interval_s).items():
-                turn = self._turns[name]
-                if start < turn.at:
-                    self._numbers += 1
-                    turn.number, turn.at, turn.start_at = self._numbers, start, start
-                    heapq.heappush(self._heap, Entry(start, name, self._numbers))
+    def _stands(self, at: float, name: str) -> bool:
+        turn = self._turns.get(name)
+        return turn is not None and turn.at == at
+
+    def _next_start(self) -> float | None:
+        """Return the earliest start that a budget demands, now that lanes have changed."""
+        for lane in self._changed:
+            first = self._lanes[lane].first()
+            if first is None:
+                del self._lanes[lane]
+                self._known_starts.pop(lane, None)
+            elif self._known_starts.get(lane) != first[1]:
+                self._known_starts[lane] = first[1]
+                heapq.heappush(self._starts, (first[1], lane))
+        self._changed.clear()
+        if len(self._starts) > STALE_SHARE * len(self._lanes) + SMALL:
+            self._starts = [(start, lane) for lane, start in self._known_starts.items()]
+            heapq.heapify(self._starts)
+        while self._starts and self._known_starts.get(self._starts[0][1]) != self._starts[0][0]:
+            heapq.heappop(self._starts)
+        return self._starts[0][0] if self._starts else None

@@ -220,7 +220,8 @@ class Daemon:
                 at = next_at or self._in(self.app.surroundings.pause_s)
                 refresh_at = next_at
             case outcomes.Fresh(until=until):
-                at = refresh_at = until
+                # What its budget wanted to start now and cannot start yet leaves the others their turns.
+                at, refresh_at = until, None if job.start_at else until
             case outcomes.Deferred(retry_at=retry_at):
                 at = self._while_it_lasts(watched, retry_at or self._in(self.app.surroundings.pause_s))
             case outcomes.Failed(retry_at=retry_at):
@@ -277,8 +278,9 @@ class Daemon:
         name = watched.credential.name
         at = min(max(at, self.app.surroundings.clock.now()), self._in(FOREVER_S))
         planned = Planned(name, refresh_at, watched.deadline) if refresh_at and watched.deadline else None
-        limit = self.app.budget.pace(watched.lane)
-        self._agenda.plan(name, at, lane=watched.lane, limit=limit, planned=planned)
+        pace = self.app.budget.pace(watched.lane)
+        budgets = {watched.lane: pace.interval_s} if pace else {}
+        self._agenda.plan(name, at, planned=planned, budgets=budgets)
 
     def _check_changes(self) -> None:
         """List versions, store by store, and look at what changed; a store that fails is asked again next time.

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.agenda import Agenda
-from rotator.model import RateLimit
 from rotator.schedule import Planned, latest_starts
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,9 +84,8 @@ def test_what_was_planned_comes_up_in_its_time_and_once() -> None:
 def test_a_budget_moves_starts_earlier_and_says_so() -> None:
     """Members of a limited lane come up early enough for each other; others stay where they are."""
     agenda = Agenda()
-    limit = RateLimit(1, 24.0)  # 29 s apart, slack included
     for name in "abc":
-        agenda.plan(name, at(100), lane="l", limit=limit, planned=planned(name, 100, 200))
+        agenda.plan(name, at(100), planned=planned(name, 100, 200), budgets={"l": 29.0})
     agenda.plan("d", at(100))
     assert agenda.take_due(at(0)) == []
     assert agenda.next_at() == at(42)
@@ -96,26 +94,44 @@ def test_a_budget_moves_starts_earlier_and_says_so() -> None:
     assert agenda.take_due(at(100)) == [("c", None), ("d", None)]
 
 
-def test_a_lane_is_walked_through_once_a_second_at_most() -> None:
-    """Changes in quick succession are settled together, and `next_at` says when."""
+def test_of_two_budgets_the_tighter_one_moves_the_start() -> None:
+    """A refresh that needs a slot of its provider and one of its store starts early enough for both."""
     agenda = Agenda()
-    limit = RateLimit(1, 24.0)
-    agenda.plan("a", at(100), lane="l", limit=limit, planned=planned("a", 100, 200))
-    agenda.take_due(at(0))
-    agenda.plan("b", at(100), lane="l", limit=limit, planned=planned("b", 100, 200))
-    assert agenda.take_due(at(0.5)) == []
-    assert agenda.next_at() == at(1)
-    agenda.take_due(at(1))
-    assert agenda.next_at() == at(100) - timedelta(seconds=limit.interval_s)
+    agenda.plan("a", at(100), planned=planned("a", 100, 200), budgets={"provider": 5.0, "store": 30.0})
+    agenda.plan("b", at(100), planned=planned("b", 100, 200), budgets={"other": 5.0, "store": 30.0})
+    assert agenda.next_at() == at(70)
+    assert agenda.take_due(at(70)) == [("a", at(70))]
+    assert agenda.next_at() == at(100)
+
+
+def test_a_slower_budget_moves_starts_to_the_earlier_side() -> None:
+    """A pace that changes under those that wait moves them at once."""
+    agenda = Agenda()
+    for name in "ab":
+        agenda.plan(name, at(100), planned=planned(name, 100, 200), budgets={"l": 10.0})
+    assert agenda.next_at() == at(90)
+    agenda.pace("l", 50.0)
+    assert agenda.next_at() == at(50)
+    agenda.pace("nobody waits here", 50.0)
+    assert agenda.next_at() == at(50)
 
 
 def test_what_is_forgotten_neither_comes_up_nor_takes_room() -> None:
     """A credential that is gone leaves its lane, and the others' starts move back to their due times."""
     agenda = Agenda()
-    limit = RateLimit(1, 24.0)
     for name in "ab":
-        agenda.plan(name, at(100), lane="l", limit=limit, planned=planned(name, 100, 200))
+        agenda.plan(name, at(100), planned=planned(name, 100, 200), budgets={"l": 29.0})
     agenda.forget("b")
     assert agenda.take_due(at(0)) == []
     assert agenda.next_at() == at(100)
     assert agenda.take_due(at(100)) == [("a", None)]
+
+
+def test_what_is_outdated_does_not_pile_up() -> None:
+    """A credential that is planned anew ten thousand times leaves no more behind than a handful of entries."""
+    agenda = Agenda()
+    for again in range(10_000):
+        agenda.plan("a", at(again), planned=planned("a", again, again + 50), budgets={"l": 1.0})
+        agenda.next_at()
+    assert len(agenda._heap) < 100
+    assert len(agenda._starts) < 100

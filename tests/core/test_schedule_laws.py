@@ -80,7 +80,7 @@ def test_if_any_schedule_keeps_all_deadlines_the_agenda_does(planned: list[Plann
     agenda, free_at, sent = Agenda(), NOW, {}
     deadline_of = {one.name: one.deadline for one in planned}
     for one in planned:
-        agenda.plan(one.name, one.due_at, lane="l", limit=LIMIT, planned=one)
+        agenda.plan(one.name, one.due_at, planned=one, budgets={"l": INTERVAL_S})
     now: datetime | None = NOW
     while now is not None:
         for name, _ in agenda.take_due(now):
