@@ -183,24 +183,23 @@ class Settling:
             with contextlib.suppress(ClaimRefused):
                 self._keep(attempt, received, self._nothing_newer(attempt))
         elif standing is not None:
-            with contextlib.suppress(EscrowUnavailable):  # what was kept too late; it stays listed, and does no harm
+            with contextlib.suppress(EscrowUnavailable):
                 self.escrow.clear(attempt.observed.situation.stored.identity, frozenset({attempt.digest}))
         self.teller.tell("rotation.deferred", attempt, reason="overtaken", retry_at=now)
         return outcomes.Deferred(attempt.credential.name, "overtaken", now, "another replica took the rotation over")
 
     def _replaces(self, attempt: Attempt) -> bool:
-        """Return whether the document shows an earlier answer to the token that was presented again for this one.
-
-        Of a replay's successors only the last one lives. What rotator wrote for that token is no person's login.
-        """
-        if attempt.tries < 2:  # noqa: PLR2004 - the first try
+        """Return whether the document shows an earlier answer to the same token: of a replay's, only the last lives."""
+        if attempt.tries == 1:
             return False
         record = attempt.observed.ledger.load()
+        standing = record.claim_on(attempt.digest)
+        if standing is None or standing.tries > attempt.tries or record.newest != attempt.digest:
+            return False  # a later try is out, or the grant has gone on
         store = self.stores[attempt.credential.store]
         current = self.retrier.call(lambda: store.read(attempt.credential.secret))
-        shown = stored_digest(current)
         ours = record.last is not None and record.last.version_after == current.version
-        return ours and record.grant is not None and record.grant.digest == shown and record.newest == attempt.digest
+        return ours and record.grant is not None and record.grant.digest == stored_digest(current)
 
     def _nothing_newer(self, attempt: Attempt) -> Callable[[StateRecord], None]:
         """Return a check that no later answer is settled or kept."""

@@ -36,6 +36,11 @@ CASES = {
         '"host0 escrow.write 1": "pause_longest", "host1 provider.refresh 1": "pause", '
         '"host1 escrow.write 1": "pause_longest"}}'
     ),
+    "a holder that was paused writes its answer over the one to a later try": (
+        '{"seed": 1018251, "replay": "safe", "grace_s": 1e9, "period_s": 1800.0, "skew_s": 2.0, "rate": 0.05, '
+        '"faults": 4, "edits": 3, "generations": 1.0, "at": {"host1 provider.refresh 1": "doubt_lost", '
+        '"host0 provider.refresh 1": "crash_before", "host0 state.write 3": "pause_longest"}}'
+    ),
 }
 
 
