@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, assert_never
 from rotator.http_messages import values_of
 from rotator.model import InDoubt, Misconfigured, RateLimited, Refreshed, Rejected, Unavailable
 from rotator.oauth import RETRY_MISCONFIGURED_S, echoes_of, longest_first
-from rotator.pacing import http_date, retry_after_s
+from rotator.pacing import http_date, retry_after_s, told
 from rotator.redact import Secret, without
 from rotator.token_sets import carries_tokens, members_of, refreshed
 
@@ -90,7 +90,10 @@ def classify(
     answer = _classified(reply, request, now, echoes)
     if isinstance(answer, RateLimited):
         return answer
-    return replace(answer, cooldown_s=retry_after_s(reply.headers, now))
+    cooldown_s = retry_after_s(reply.headers, now)
+    if isinstance(answer, Refreshed):
+        return replace(answer, cooldown_s=cooldown_s, told=told(reply.headers, now))
+    return replace(answer, cooldown_s=cooldown_s)
 
 
 def _classified(reply: HttpReply, request: RefreshRequest, now: datetime, echoes: tuple[Secret, ...]) -> TokenAnswer:

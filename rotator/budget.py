@@ -14,6 +14,7 @@ from rotator.model import Pace
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from rotator.cooldowns import Cooldowns
     from rotator.model import RateLimit
     from rotator.ports import Clock, StateStore
     from rotator.records import ProviderRecord
@@ -36,6 +37,7 @@ class Budget:
     state: StateStore
     retrier: Retrier
     clock: Clock
+    cooldowns: Cooldowns
     _paces: dict[str, Pace] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -52,8 +54,12 @@ class Budget:
             self._paces[key] = before.under(limit) if before else Pace(limit.interval_s, limit.slack_s)
 
     def pace(self, key: str) -> Pace | None:
-        """Return how the requests of a provider and client are spaced; None when no limit is known for them."""
-        return self._paces.get(key)
+        """Return how the requests of a provider and client are spaced now; None when no limit is known for them.
+
+        The configured budget, or what the provider itself asks for, whichever is slower.
+        """
+        configured, told = self._paces.get(key), self.cooldowns.pace(key, self.clock.now())
+        return configured.under(told) if configured and told else configured or told
 
     def reserve(self, key: str, limit: RateLimit | Pace, wanted: int, *, lead_s: float = 0.0) -> list[datetime]:
         """Reserve up to `wanted` slots, at least one, for the provider and client of `key`.

@@ -1,29 +1,30 @@
 """Runs what is due on a pool of threads, each request at its slot of the provider's budget.
 
 A job is looked at first, which needs no budget; what turns out to be due waits in the lane of its provider and client.
-A lane waits for its own slots and cooldown without holding a thread, and takes no more than its share of the threads,
-so one provider's trouble does not delay another's.
+A lane waits for its own slots and cooldown, and for those of its store's write quota, without holding a thread, and
+takes no more than its share of the threads, so one provider's trouble does not delay another's.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from rotator import outcomes, policy
+from rotator.budget import AHEAD_S
 from rotator.errors import Defect, RotatorError, StoreUnavailable
+from rotator.gates import Gate
 from rotator.rotation import GOOD_FOR_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Executor
 
     from rotator.budget import Budget
-    from rotator.model import Credential
+    from rotator.model import Credential, Pace
     from rotator.observe import Observed, Observer
     from rotator.outcomes import Outcome
     from rotator.ports import Clock
@@ -32,15 +33,6 @@ if TYPE_CHECKING:
 ROUNDS = 4
 """How often one job may ask to be run again at once (a replay window, a missed slot) before it waits for the next
 pass."""
-
-BUDGET_RETRY_S = 5.0
-BUDGET_TRIES = 3
-"""Without the state no slot can be reserved, and nothing be claimed either: a lane tries thrice, then gives up."""
-
-FIRST_LEAD_S = 0.5
-LONGEST_LEAD_S = 10.0
-SHORTER = 0.8
-"""By which each request that left shortens the lead: some ten of them undo the longest one."""
 
 AWAY_S = 15.0
 """After a store did not answer, nobody asks it again for so long: the looks of its credentials would hold the threads
@@ -90,20 +82,16 @@ class Ready:
     """A job was looked at and is due: it belongs into its lane."""
 
 
+LaneKey: TypeAlias = tuple[str, str]
+"""A provider's and client's key, and a store's name: what its jobs need slots of."""
+
+
 @dataclass(slots=True)
 class Lane:
-    """The jobs of one provider and client that are due.
-
-    Args:
-        lead_s: How long before its slot a job begins: it grows when a slow state lets slots be missed.
-    """
+    """The jobs of one provider, client and store that are due."""
 
     queue: list[tuple[tuple[datetime, str], int, Job]] = field(default_factory=list)
-    slots: deque[datetime] = field(default_factory=deque)
-    closed_until: datetime | None = None
-    failures: int = 0
     running: int = 0
-    lead_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -114,6 +102,7 @@ class Dispatcher:
         executor: Where jobs run.
         notify: Called from a worker's thread whenever a job is done.
         latest: When a request for a credential may leave at the latest; None is at any time.
+        quotas: By store, the key and pace of the budget for its writes, where it has one.
         judge: Called in the owner's thread with what a job found instead of the document that was known: notes whether
             another credential holds the same grant (`rotator.grants`).
     """
@@ -126,10 +115,12 @@ class Dispatcher:
     notify: Callable[[], None]
     workers: int = 16
     latest: Callable[[Credential], datetime | None] = lambda _: None
+    quotas: Mapping[str, tuple[str, Pace]] = field(default_factory=dict)
     judge: Callable[[Observed], Observed] = lambda observed: observed
     running: int = 0
     _unseen: list[tuple[tuple[datetime, str], int, Job]] = field(default_factory=list)
-    _lanes: dict[str, Lane] = field(default_factory=dict)
+    _lanes: dict[LaneKey, Lane] = field(default_factory=dict)
+    _gates: dict[str, Gate] = field(default_factory=dict)
     _finished: SimpleQueue[tuple[Job, Outcome | Ready | BaseException]] = field(default_factory=SimpleQueue)
     _away: dict[str, datetime] = field(default_factory=dict)
     _done: list[tuple[Job, Outcome]] = field(default_factory=list)
@@ -144,8 +135,7 @@ class Dispatcher:
             return
         job.lane = job.observed.provider_key
         self.budget.learn(job.lane, job.credential.provider.rate_limit)
-        lane = self._lanes.setdefault(job.lane, Lane())
-        heapq.heappush(lane.queue, entry)
+        heapq.heappush(self._lanes.setdefault(_lane_of(job), Lane()).queue, entry)
 
     @property
     def waiting(self) -> int:
@@ -173,19 +163,20 @@ class Dispatcher:
             else:
                 self._begin(job, None)
         soonest: datetime | None = None
-        busy = [(key, lane) for key, lane in self._lanes.items() if lane.queue]
-        active = sum(1 for lane in self._lanes.values() if lane.queue or lane.running)
-        share = max(1, self.workers // max(1, active))
-        for key, lane in sorted(busy, key=lambda pair: pair[1].queue[0][0]):
+        share = max(1, self.workers // max(1, len(self._lanes)))
+        busy = [(lane.queue[0][0], key) for key, lane in self._lanes.items() if lane.queue]
+        for _, key in sorted(busy):
+            lane = self._lanes[key]
             while lane.queue and lane.running < share and self.running < self.workers:
                 opens = self._opens(key, lane, now)
                 if opens > now:
                     soonest = min(soonest or FAR, opens)
                     break
                 job = heapq.heappop(lane.queue)[2]
-                job.lead_s = lane.lead_s
-                self._give_slot(job, lane)
+                self._give_slots(job)
                 self._begin(job, lane)
+            if not (lane.queue or lane.running):
+                del self._lanes[key]
         return soonest
 
     def abandon(self) -> list[Job]:
@@ -195,13 +186,15 @@ class Dispatcher:
         for lane in self._lanes.values():
             left += [job for _, _, job in lane.queue]
             lane.queue.clear()
+        self._lanes = {key: lane for key, lane in self._lanes.items() if lane.running}
         return left
 
     def abandon_too_late(self) -> list[tuple[Job, datetime]]:
         """Return the jobs whose lanes open only when it is too late for them, with that moment, and forget them."""
         left = []
-        for lane in self._lanes.values():
-            opens = max(filter(None, (lane.closed_until, lane.slots[0] if lane.slots else None)), default=None)
+        for (key, store), lane in self._lanes.items():
+            gates = [self._gates.get(one) for one in (key, self.quotas[store][0] if store in self.quotas else "")]
+            opens = max(filter(None, (gate.known_to_open() for gate in gates if gate)), default=None)
             if opens is None:
                 continue
             late = [entry for entry in lane.queue if opens > (self.latest(entry[2].credential) or FAR)]
@@ -225,8 +218,7 @@ class Dispatcher:
                 return done
             self.running -= 1
             if job.lane:
-                self._lanes[job.lane].running -= 1
-                self._lead(self._lanes[job.lane], job, result)
+                self._ended(job, result)
             if isinstance(result, BaseException):
                 raise result
             if isinstance(result, Ready):
@@ -239,40 +231,71 @@ class Dispatcher:
 
     # ---------------------------------------------------------------------------------------------- inside
 
-    def _opens(self, key: str, lane: Lane, now: datetime) -> datetime:
-        """Return when the lane lets the next request through, reserving slots when it has none."""
-        closed_until = max(filter(None, (lane.closed_until, self.observer.cooldowns.known(key))), default=now)
-        if closed_until > now:
-            return closed_until
-        pace = self.budget.pace(key)
-        if pace is None:
-            return now
-        lead = timedelta(seconds=lane.lead_s)
-        while lane.slots and lane.slots[0] + timedelta(seconds=pace.slack_s) < now:
-            # A slot that was missed is not made up for: two requests at once would be a burst.
-            lane.slots.popleft()
-        if not lane.slots:
-            try:
-                lane.slots.extend(self.budget.reserve(key, pace, len(lane.queue), lead_s=lane.lead_s))
-            except RotatorError as error:
-                return self._without_budget(lane, error, now)
-            lane.failures = 0
-        return lane.slots[0] - lead
+    def _opens(self, key: LaneKey, lane: Lane, now: datetime) -> datetime:
+        """Return when the lane lets the next request through, reserving slots when it has none.
 
-    def _give_slot(self, job: Job, lane: Lane) -> None:
-        pace = self.budget.pace(job.lane)
-        job.slot = lane.slots.popleft() if lane.slots else None
-        job.slot_ends = job.slot + timedelta(seconds=pace.slack_s) if job.slot and pace else None
+        The provider's budget first: what is reserved of the store's for a lane that has to wait anyway is lost to
+        others.
+        """
+        provider, store = key
+        cooldowns = self.observer.cooldowns
+        paused = max(
+            filter(None, (cooldowns.known(provider), cooldowns.opens_at(provider, now, begun=lane.running))),
+            default=now,
+        )
+        if paused > now:
+            return paused
+        pace = self.budget.pace(provider)
+        wanted = len(lane.queue)
+        opens = self._through(provider, pace, wanted, lane, now)
+        if opens > now or store not in self.quotas:
+            return opens
+        quota, writes = self.quotas[store]
+        wanted = wanted if pace is None else min(wanted, 1 + int(AHEAD_S / pace.interval_s))
+        return self._through(quota, writes, wanted, lane, now)
 
-    def _without_budget(self, lane: Lane, error: RotatorError, now: datetime) -> datetime:
-        lane.failures += 1
-        lane.closed_until = now + timedelta(seconds=BUDGET_RETRY_S)
-        if lane.failures >= BUDGET_TRIES:
-            lane.failures = 0
-            for _, _, job in lane.queue:
-                self._done.append((job, outcomes.of_error(job.credential.name, error)))
+    def _through(self, key: str, pace: Pace | None, wanted: int, lane: Lane, now: datetime) -> datetime:
+        """Return when the gate of a budget opens; after too many failures without the state its jobs are given up."""
+        gate = self._gates.get(key)
+        if gate is None:
+            if pace is None:
+                return now
+            gate = self._gates[key] = Gate()
+
+        def reserve() -> list[datetime]:
+            if pace is None:
+                raise AssertionError("a gate without a pace needs no slots")
+            return self.budget.reserve(key, pace, wanted, lead_s=gate.lead_s)
+
+        opens = gate.opens(now, pace, reserve)
+        error = gate.given_up()
+        if error is not None:
+            self._done += [(job, outcomes.of_error(job.credential.name, error)) for _, _, job in lane.queue]
             lane.queue.clear()
-        return lane.closed_until
+        return opens
+
+    def _give_slots(self, job: Job) -> None:
+        gate = self._gates.get(job.lane)
+        job.slot, job.slot_ends, job.lead_s = None, None, 0.0
+        if gate is not None:
+            job.lead_s = gate.lead_s
+            job.slot, job.slot_ends = gate.take(self.budget.pace(job.lane))
+        quota = self.quotas.get(job.credential.store)
+        if quota is not None:
+            self._gates[quota[0]].take(quota[1])
+
+    def _ended(self, job: Job, result: Outcome | Ready | BaseException) -> None:
+        """Note what a job that had its slot says of the lead, and drop what is idle: a fleet may have a lane each."""
+        lane, gate = self._lanes[_lane_of(job)], self._gates.get(job.lane)
+        lane.running -= 1
+        if gate is not None and isinstance(result, outcomes.Deferred) and result.reason == "slot_missed":
+            gate.missed(job.lead_s)
+        elif gate is not None and isinstance(result, outcomes.Rotated):
+            gate.kept()
+        if not (lane.running or lane.queue):
+            del self._lanes[_lane_of(job)]
+            if gate is not None and gate.idle:
+                del self._gates[job.lane]
 
     def _begin(self, job: Job, lane: Lane | None) -> None:
         self.running += 1
@@ -330,19 +353,6 @@ class Dispatcher:
         job.deadline = decision.deadline if isinstance(decision, policy.Due) else job.deadline
         return Ready()
 
-    @staticmethod
-    def _lead(lane: Lane, job: Job, result: Outcome | Ready | BaseException) -> None:
-        """Begin earlier after a missed slot, and later again, little by little, after a request that left.
-
-        A miss says that the lead its job began with was too short. Those that began with the same lead and missed with
-        it say nothing new: counted one by one, a moment's trouble made the lead so long that the threads spent their
-        time waiting for slots, and the budget could not be used.
-        """
-        if isinstance(result, outcomes.Deferred) and result.reason == "slot_missed":
-            lane.lead_s = min(LONGEST_LEAD_S, max(FIRST_LEAD_S, lane.lead_s, 2 * job.lead_s))
-        elif isinstance(result, outcomes.Rotated):
-            lane.lead_s *= SHORTER
-
     def _again(self, job: Job, outcome: Outcome) -> bool:
         if not isinstance(outcome, outcomes.Deferred) or outcome.retry_at is None:
             return False
@@ -354,3 +364,7 @@ class Dispatcher:
         job.observed = None
         self.add(job)
         return True
+
+
+def _lane_of(job: Job) -> LaneKey:
+    return job.lane, job.credential.store

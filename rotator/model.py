@@ -273,6 +273,20 @@ class TokenSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a provider says of its limits beside an answer (`rotator.pacing.told`).
+
+    Args:
+        remaining: How many more requests it answers within the next `resets_in_s` seconds; both or neither are known.
+        limit: The limit itself, where it names a window.
+    """
+
+    remaining: int | None = None
+    resets_in_s: float | None = None
+    limit: RateLimit | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Refreshed:
     """New tokens arrived. `warnings` are the server's defects that do no harm.
 
@@ -283,6 +297,7 @@ class Refreshed:
     tokens: TokenSet
     warnings: tuple[str, ...] = ()
     cooldown_s: float | None = None
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)

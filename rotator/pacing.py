@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from rotator.http_messages import values_of
+from rotator.model import RateLimit, Told
 
 if TYPE_CHECKING:
     from rotator.http_messages import Headers
@@ -29,6 +30,9 @@ RESETS = (
     ("ratelimit-reset", "ratelimit-remaining"),  # the draft's early versions: seconds from now
 )
 
+DIGITS = 15
+"""More of them are no count of requests."""
+
 EPOCH_FROM = 1e9
 """A greater number is an instant and no duration: 10^9 s was in 2001, and would be a wait of 31 years."""
 
@@ -41,6 +45,8 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 _PARAMETER = r"""\s*;\s*[a-z*][a-z0-9_.*-]*(?:=(?:-?[0-9]{1,15}|"[^"\\]*"|:[A-Za-z0-9+/=]*:|[A-Za-z*][^\s;,"]*))?"""
 _MEMBER = re.compile(rf"""\s*(?:"[^"\\]*"|[A-Za-z*][^\s;,"]*)(?P<parameters>(?:{_PARAMETER})*)\s*""")
 _LEFT = re.compile(r";\s*r=([0-9]{1,15})(?![^\s;])")
+_QUOTA = re.compile(r";\s*q=([0-9]{1,15})(?![^\s;])")
+_WINDOW = re.compile(r";\s*w=([0-9]{1,15})(?![^\s;])")
 _UNTIL = re.compile(r";\s*t=([0-9]{1,15})(?![^\s;])")
 
 
@@ -60,6 +66,34 @@ def retry_after_s(headers: Headers, now: datetime, *, limited: bool = False) -> 
             return _bounded(found)
     found = _from_ratelimit(headers, limited=limited)
     return None if found is None else _bounded(found)
+
+
+def told(headers: Headers, now: datetime) -> Told | None:
+    """Return what the reply says of the provider's limits; None when it says nothing that can be used.
+
+    Of several limits the tightest counts: the fewest requests left, and the lowest rate. A limit of nothing at all, or
+    per no time, is a mistake and no limit; what is left of it is told by `retry_after_s`.
+
+    Args:
+        now: When the reply arrived; stands in for a missing `Date`.
+    """
+    told_at = http_date(" ".join(values_of(headers, "date"))) or now
+    left = [
+        (int(remaining), _delay_or_epoch(float(value), told_at))
+        for reset, name in RESETS
+        for remaining in values_of(headers, name)
+        for value in values_of(headers, reset)
+        if remaining.isdecimal() and len(remaining) <= DIGITS and _SECONDS.fullmatch(value)
+    ]
+    members = _parameters(", ".join(values_of(headers, "ratelimit")))
+    left += [(r, float(t)) for r, t in ((_number(_LEFT, one), _number(_UNTIL, one)) for one in members) if r and t]
+    remaining, resets_in_s = min(((r, t) for r, t in left if 0 < t <= LONGEST_S), default=(None, None))
+    policies = _parameters(", ".join(values_of(headers, "ratelimit-policy")))
+    limits = [(_number(_QUOTA, one), _number(_WINDOW, one)) for one in policies]
+    limit = min(
+        (RateLimit(q, float(w)) for q, w in limits if q and w), key=lambda one: 1 / one.interval_s, default=None
+    )
+    return None if remaining is None and limit is None else Told(remaining, resets_in_s, limit)
 
 
 def http_date(text: str) -> datetime | None:
@@ -117,13 +151,25 @@ def _from_ratelimit(headers: Headers, *, limited: bool) -> float | None:
 def _members(field: str) -> list[tuple[float | None, int | None]]:
     """Return `t` and `r` of every member of a RateLimit field; of a malformed field none."""
     members = []
+    for parameters in _parameters(field):
+        until = _number(_UNTIL, parameters)
+        members.append((None if until is None else float(until), _number(_LEFT, parameters)))
+    return members
+
+
+def _number(pattern: re.Pattern[str], parameters: str) -> int | None:
+    found = pattern.search(parameters)
+    return int(found[1]) if found else None
+
+
+def _parameters(field: str) -> list[str]:
+    """Return the parameters of every member of a list as one text each; of a malformed field none."""
+    members = []
     position = 0
     while position < len(field):
         match = _MEMBER.match(field, position)
         if match is None or (match.end() < len(field) and field[match.end()] != ","):
             return []
-        parameters = match["parameters"]
-        until, left = _UNTIL.search(parameters), _LEFT.search(parameters)
-        members.append((float(until[1]) if until else None, int(left[1]) if left else None))
+        members.append(match["parameters"])
         position = match.end() + 1
     return members

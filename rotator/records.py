@@ -207,13 +207,17 @@ class ProviderRecord:
 
     Args:
         cooldown_until: Nobody sends before; None when there is no cooldown.
-        next_slot_at: The first moment that no replica has reserved in the configured budget.
+        next_slot_at: The first moment that no replica has reserved in the budget.
+        spacing_s: How far apart requests are sent since the provider said "too many" at `slowed_at`
+            (`rotator.slowdown`).
     """
 
     identity: str
     cooldown_until: Instant | None = None
     reason: str = ""
     next_slot_at: Instant | None = None
+    spacing_s: float = 0.0
+    slowed_at: Instant | None = None
 
 
 class ClaimRefused(Exception):

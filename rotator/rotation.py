@@ -280,7 +280,11 @@ class Rotation:
         if leave_by and now > leave_by:
             raise SlotMissed(f"{credential.name}: its slot in the provider's budget is over")
         attempt = replace(attempt, started_at=now, monotonic_s=begun_s)
-        return self.endpoint.refresh(request, deadline_s=timeout_s, begun_s=begun_s), attempt
+        key = attempt.observed.provider_key
+        self.cooldowns.sending(key)
+        answer = self.endpoint.refresh(request, deadline_s=timeout_s, begun_s=begun_s)
+        self.cooldowns.answered(key, answer.told if isinstance(answer, Refreshed) else None, self.clock.now())
+        return answer, attempt
 
     # -------------------------------------------------------------------------------------------- reports
 

@@ -62,10 +62,13 @@ class Setbacks:
 
     def answered(self, attempt: Attempt, answer: Setback) -> Outcome:
         """Do what an answer without tokens asks for; first of all, make a cooldown known to every replica."""
-        cooldown_s = answer.retry_after_s if isinstance(answer, RateLimited) else answer.cooldown_s
-        if cooldown_s is not None:
-            until = self.clock.now() + timedelta(seconds=cooldown_s)
-            self.cooldowns.note(attempt.observed.provider_key, until, _said(answer))
+        key, now = attempt.observed.provider_key, self.clock.now()
+        if isinstance(answer, RateLimited):
+            limit = attempt.credential.provider.rate_limit
+            until, base_s = now + timedelta(seconds=answer.retry_after_s), limit.interval_s if limit else 0.0
+            self.cooldowns.note_limited(key, until, answer.error, now=now, base_s=base_s)
+        elif answer.cooldown_s is not None:
+            self.cooldowns.note(key, now + timedelta(seconds=answer.cooldown_s), _said(answer))
         match answer:
             case RateLimited():
                 return self._rate_limited(attempt, answer)

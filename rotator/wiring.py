@@ -126,7 +126,7 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
     settling = Settling(stores, escrow, seal, trail, teller, write_back, cooldowns, retrier, clock, pause_s)
     setbacks = Setbacks(stores, escrow, seal, teller, cooldowns, retrier, clock, pause_s)
     rotation = Rotation(observer, settling, setbacks, cooldowns, escrow, seal, trail, endpoint, clock, ids)
-    budget = Budget(state, retrier, clock)
+    budget = Budget(state, retrier, clock, cooldowns)
     for credential in resolved.credentials:
         if credential.client_id:  # else it stands in the document, and is learnt with that
             budget.learn(

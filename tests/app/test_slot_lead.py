@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
-
-from rotator import outcomes
-from rotator.dispatch import FIRST_LEAD_S, Dispatcher, Job, Lane
-
-if TYPE_CHECKING:
-    from tests.app.stage import Stage
+from rotator.gates import FIRST_LEAD_S, LONGEST_LEAD_S, Gate
 
 
-def test_jobs_that_miss_their_slots_together_lengthen_the_lead_once(stage: Stage) -> None:
+def test_jobs_that_miss_their_slots_together_lengthen_the_lead_once() -> None:
     """One moment's trouble is one reason to begin earlier, however many jobs it hits; the next one is another."""
-    stage.ready()
-    [credential] = stage.app().credentials
-    missed = outcomes.Deferred("alpha", "slot_missed", stage.clock.now())
-    lane = Lane()
-    together = [Job(credential, lead_s=lane.lead_s) for _ in range(5)]
-    for job in together:
-        Dispatcher._lead(lane, job, missed)
-    assert lane.lead_s == FIRST_LEAD_S
-    Dispatcher._lead(lane, Job(credential, lead_s=lane.lead_s), missed)
-    assert lane.lead_s == 2 * FIRST_LEAD_S
+    gate = Gate()
+    for _ in range(5):
+        gate.missed(0.0)
+    assert gate.lead_s == FIRST_LEAD_S
+    gate.missed(gate.lead_s)
+    assert gate.lead_s == 2 * FIRST_LEAD_S
 
 
-def test_a_long_lead_is_over_soon_after_the_trouble(stage: Stage) -> None:
+def test_a_long_lead_is_over_soon_after_the_trouble() -> None:
     """A dozen requests that left bring the longest lead back below a second."""
-    stage.ready()
-    [credential] = stage.app().credentials
-    now = stage.clock.now()
-    lane = Lane(lead_s=10.0)
+    gate = Gate(lead_s=LONGEST_LEAD_S)
     for _ in range(12):
-        Dispatcher._lead(lane, Job(credential), outcomes.Rotated("alpha", now + timedelta(hours=1), "2", None))
-    assert lane.lead_s < 1.0
+        gate.kept()
+    assert gate.lead_s < 1.0
+
+
+def test_the_lead_stays_bounded() -> None:
+    """However often slots are missed, no job begins more than ten seconds before its own."""
+    gate = Gate()
+    for _ in range(50):
+        gate.missed(gate.lead_s)
+    assert gate.lead_s == LONGEST_LEAD_S

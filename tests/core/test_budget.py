@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator.budget import Budget
+from rotator.cooldowns import Cooldowns
 from rotator.errors import StoreUnavailable
 from rotator.ledger import change_provider
 from rotator.model import Pace, RateLimit
@@ -32,7 +33,8 @@ class Replicas:
         self.state = state or MemoryStateStore()
 
     def budget(self, seed: int = 0) -> Budget:
-        return Budget(self.state, Retrier(self.clock, SeededRandomness(seed)), self.clock)
+        retrier = Retrier(self.clock, SeededRandomness(seed))
+        return Budget(self.state, retrier, self.clock, Cooldowns(self.state, retrier))
 
 
 def test_slots_are_evenly_spaced_from_now() -> None:

@@ -126,7 +126,7 @@ class World:
             self.clock,
             SequentialIds(self.replicas),
         )
-        return Replica(rotation, observer, Budget(state, retrier, self.clock), self.credential)
+        return Replica(rotation, observer, Budget(state, retrier, self.clock, cooldowns), self.credential)
 
     # ------------------------------------------------------------------------------------- what is there now
 
