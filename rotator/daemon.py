@@ -293,14 +293,16 @@ class Daemon:
             by_store.setdefault(watched.credential.store, []).append(watched)
         for store, members in by_store.items():
             try:
-                versions = self.app.stores[store].versions([watched.credential.secret for watched in members])
+                listed = self.app.stores[store].versions([watched.credential.secret for watched in members])
             except RotatorError as error:
                 self._log("change check failed", store=store, error=str(error))
                 continue
             changed = [
                 watched.credential
                 for watched in members
-                if not watched.busy and versions.get(watched.credential.secret, watched.version) != watched.version
+                if not watched.busy
+                and (seen := listed.get(watched.credential.secret))
+                and seen.version != watched.version
             ]
             if changed:
                 self._log("changed in the store", credentials=[credential.name for credential in changed])

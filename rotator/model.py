@@ -75,6 +75,19 @@ class Versioned:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """What a listing says of a secret, without its value; it may be minutes old.
+
+    Args:
+        identity: As `Versioned.identity`.
+        version: As `Versioned.version`.
+    """
+
+    identity: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredTokens:
     """What a document says about its tokens, already validated.
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rotator.bulk import BulkReads
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from rotator.audit.events import AuditEvent, EventName
@@ -49,8 +51,11 @@ class Randomness(Protocol):
         ...
 
 
-class SecretStore(Protocol):
-    """Where the credential documents live. There is no plain overwrite and no delete."""
+class SecretStore(BulkReads, Protocol):
+    """Where the credential documents live. There is no plain overwrite and no delete.
+
+    What it says about many secrets at once stands in `rotator.bulk`.
+    """
 
     @property
     def name(self) -> str:
@@ -91,19 +96,6 @@ class SecretStore(Protocol):
             StoreRejected: The store refuses the content for good (too large, say); nothing was changed.
             StoreUnavailable: Surely not applied.
             StoreWriteInDoubt: Perhaps applied; read and compare.
-        """
-        ...
-
-    def versions(self, secrets: Sequence[str]) -> Mapping[str, str]:
-        """Return the current version of each secret, without reading a value.
-
-        For noticing changes cheaply. Secrets that do not exist, or that the listing does not show yet, are left out;
-        the answer may lag by minutes.
-
-        Raises:
-            StoreMissing: As in `read`.
-            StoreDenied: Listing is not allowed.
-            StoreUnavailable: No answer.
         """
         ...
 

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import os.path
-import re
 import uuid
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
-from rotator.aws_errors import (
-    AWS_ERRORS,
-    MISSING_CODES,
-    Subject,
-    code_of,
-    is_marked_deleted,
-    mapped,
-)
+from rotator.aws_errors import AWS_ERRORS, MISSING_CODES, Subject, code_of, is_marked_deleted, mapped
 from rotator.documents import document_text, parse_document
 from rotator.errors import (
     SecretNotFound,
@@ -27,22 +18,17 @@ from rotator.errors import (
     VersionConflict,
 )
 from rotator.model import Malformed, Versioned
+from rotator.stores.aws_listing import CURRENT, AwsListing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_secretsmanager.type_defs import (
-        FilterTypeDef,
-        GetSecretValueResponseTypeDef,
-        SecretListEntryTypeDef,
-    )
+    from mypy_boto3_secretsmanager.type_defs import GetSecretValueResponseTypeDef
 
     from rotator.aws_errors import AwsError, Effect
-    from rotator.model import Document
+    from rotator.model import Document, Listed
     from rotator.ports import Clock
-
-CURRENT: Final = "AWSCURRENT"
 
 NO_VALUE: Final = ""
 """The version of a secret that exists and holds no value yet."""
@@ -58,19 +44,10 @@ GENERATIONS: Final = 3
 """How many version ids are tried when the derived one is taken by another content. One collision needs a writer that
 used a write id twice with different content; more need the same mistake again."""
 
-PAGE: Final = 100
-"""MaxResults of ListSecrets."""
-
-MAX_FILTER_VALUES: Final = 10
-"""How many values a filter of ListSecrets takes."""
-
 MISMATCH_CODES: Final = frozenset({"InvalidParameterException", "InvalidRequestException", *MISSING_CODES})
 
 TOKENS: Final = uuid.UUID("8d7f0f5e-6f0b-5c1e-9a63-0d6a3f6c2b41")
 """The namespace of version ids. Fixed for ever: with another one a repetition would not recognise its first try."""
-
-_ARN_NAME = re.compile(r"arn:[^:]*:secretsmanager:[^:]*:[^:]*:secret:(.+)")
-_ARN_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")
 
 
 class AwsSecretStore:
@@ -94,6 +71,7 @@ class AwsSecretStore:
         self._client = client
         self._clock = clock
         self._label = label
+        self._listing = AwsListing(name, client)
 
     def read(self, secret: str) -> Versioned:
         """See `SecretStore.read`. The identity is the ARN, the version a version id.
@@ -126,18 +104,9 @@ class AwsSecretStore:
             hint="a write id was used for different contents; write again with a new one",
         )
 
-    def versions(self, secrets: Sequence[str]) -> Mapping[str, str]:
+    def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`. ListSecrets, 100 secrets a page; may lag by five minutes (API reference)."""
-        if not secrets:
-            return {}
-        current: dict[str, str] = {}
-        for entry in self._listed(_prefixes(secrets)):
-            arn = entry["ARN"]
-            for known_as in (entry["Name"], arn, _ARN_SUFFIX.sub("", arn)):
-                for version, labels in entry.get("SecretVersionsToStages", {}).items():
-                    if CURRENT in labels:
-                        current[known_as] = version
-        return {secret: current[secret] for secret in secrets if secret in current}
+        return self._listing.versions(secrets)
 
     def prove_writable(self, secret: str) -> None:
         """See `SecretStore.prove_writable`. Needs, and so proves, every permission that a rotation needs.
@@ -294,17 +263,6 @@ class AwsSecretStore:
             raise failure from None
         return Versioned(answer["ARN"], NO_VALUE, None, Malformed("it holds no value yet"))
 
-    def _listed(self, prefixes: list[str]) -> Iterator[SecretListEntryTypeDef]:
-        filters: list[FilterTypeDef] = [{"Key": "name", "Values": prefixes}] if prefixes else []
-        pages = self._client.get_paginator("list_secrets").paginate(
-            Filters=filters, PaginationConfig={"PageSize": PAGE}
-        )
-        try:
-            for page in pages:
-                yield from page["SecretList"]
-        except AWS_ERRORS as error:
-            raise mapped(error, Subject(f"store {self.name}"), "read") from None
-
     def _require_fitting(self, secret: str, text: str) -> None:
         size = len(text.encode(errors="surrogatepass"))
         if size > MAX_VALUE_BYTES:
@@ -343,18 +301,3 @@ def _versioned(answer: GetSecretValueResponseTypeDef) -> Versioned:
         created_at=answer["CreatedDate"].astimezone(UTC),
         content=parse_document(answer.get("SecretString")),
     )
-
-
-def _prefixes(secrets: Sequence[str]) -> list[str]:
-    """Return the values of a `name` filter that lets all the secrets through, which matches beginnings of names."""
-    names = sorted({_name_in(secret) for secret in secrets})
-    if len(names) <= MAX_FILTER_VALUES:
-        return names
-    shared = os.path.commonprefix(names)  # noqa: RUF071 - the filter compares characters too
-    return [shared] if shared else []
-
-
-def _name_in(secret: str) -> str:
-    """Return the secret's name, or a beginning of it: whether an ARN ends in AWS's suffix cannot be seen."""
-    arn = _ARN_NAME.fullmatch(secret)
-    return _ARN_SUFFIX.sub("", arn[1]) if arn else secret

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rotator.documents import document_text, parse_document
 from rotator.errors import SealBroken, SecretNotFound, StoreCorrupt, VersionConflict
-from rotator.model import Versioned
+from rotator.model import Listed, Versioned
 from rotator.sqlite import BUSY_TIMEOUT_S, SqliteFile
 
 if TYPE_CHECKING:
@@ -87,14 +87,15 @@ class LocalSecretStore:
         version, created_at = self._file.writing(swap)
         return self._versioned(secret, version, created_at, text)
 
-    def versions(self, secrets: Sequence[str]) -> Mapping[str, str]:
+    def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`; never lags."""
 
-        def listed(connection: sqlite3.Connection) -> dict[str, str]:
+        def listed(connection: sqlite3.Connection) -> dict[str, Listed]:
             # One walk over an index: cheaper than a query per secret, and no bound on how many are asked for.
             asked = set(secrets)
+            file = self._identity("")  # once: it looks at the disk
             rows = connection.execute("SELECT name, version FROM secret")
-            return {name: str(version) for name, version in rows if name in asked}
+            return {name: Listed(f"{file}{name}", str(version)) for name, version in rows if name in asked}
 
         return self._file.reading(listed, absent={})
 

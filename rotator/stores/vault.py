@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from rotator.documents import document_of
 from rotator.errors import SecretNotFound, StoreUnavailable, StoreWriteInDoubt, VersionConflict
-from rotator.model import Versioned
+from rotator.model import Listed, Versioned
 from rotator.vault_errors import CasMismatch
 from rotator.vault_kv import VaultKv
 
@@ -70,7 +70,7 @@ class VaultSecretStore:
                 pass
         return self._repetition(path, self._reread(path), document, expected)
 
-    def versions(self, secrets: Sequence[str]) -> Mapping[str, str]:
+    def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`; never lags.
 
         Vault has no bulk read. The requests go one after the other: a sweep has time, and the first one without an
@@ -78,10 +78,12 @@ class VaultSecretStore:
         """
         found = {}
         for secret in secrets:
-            path = self._path(secret)
+            path = _normal(secret)
+            if path is None:
+                continue
             number = self._kv.newest(path, what=self._what(path))
             if number is not None:
-                found[secret] = str(number)
+                found[secret] = Listed(self._identity(path), str(number))
         return found
 
     def prove_writable(self, secret: str) -> None:
@@ -127,11 +129,14 @@ class VaultSecretStore:
 
     def _versioned(self, path: str, found: KvVersion) -> Versioned:
         return Versioned(
-            identity=f"vault:{self._session.address}|{self._session.namespace}|{self._kv.mount}/{path}",
+            identity=self._identity(path),
             version=str(found.number),
             created_at=found.created_at,
             content=document_of(found.data or {}),
         )
+
+    def _identity(self, path: str) -> str:
+        return f"vault:{self._session.address}|{self._session.namespace}|{self._kv.mount}/{path}"
 
     def _what(self, path: str) -> str:
         return f"store {self.name}: {self._kv.mount}/{path}"
@@ -142,10 +147,15 @@ class VaultSecretStore:
         Raises:
             SecretNotFound: It has parts that HTTP clients resolve before they send.
         """
-        parts = [part for part in secret.split("/") if part]
-        if not parts or {".", ".."} & set(parts):
+        path = _normal(secret)
+        if path is None:
             raise SecretNotFound(f"store {self.name}: {secret!r} is no path in Vault", hint="a path such as team/app")
-        return "/".join(parts)
+        return path
+
+
+def _normal(secret: str) -> str | None:
+    parts = [part for part in secret.split("/") if part]
+    return None if not parts or {".", ".."} & set(parts) else "/".join(parts)
 
 
 def _number(expected: str | None) -> int | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rotator.documents import document_text, parse_document
 from rotator.errors import SecretNotFound, StoreCorrupt, VersionConflict
-from rotator.model import Versioned
+from rotator.model import Listed, Versioned
 from rotator.record_bodies import state_record, to_body
 from rotator.state.bodies import revision_after
 
@@ -141,10 +141,14 @@ class MemorySecretStore:
                 return self._versioned(secret, current)
             raise VersionConflict(self._identity(secret), expected=expected)
 
-    def versions(self, secrets: Sequence[str]) -> Mapping[str, str]:
+    def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`; never lags."""
         with self._lock:
-            return {secret: str(self._current[secret].number) for secret in secrets if secret in self._current}
+            return {
+                secret: Listed(self._identity(secret), str(self._current[secret].number))
+                for secret in secrets
+                if secret in self._current
+            }
 
     def prove_writable(self, secret: str) -> None:
         """See `SecretStore.prove_writable`."""

@@ -17,7 +17,7 @@ from rotator.errors import (
     StoreUnavailable,
     VersionConflict,
 )
-from rotator.model import Document, Malformed, Versioned
+from rotator.model import Document, Listed, Malformed, Versioned
 from rotator.testing.contract_parts import Support, need, race, shown
 
 if TYPE_CHECKING:
@@ -255,9 +255,9 @@ class SecretStoreContract:
     def test_versions_agree_with_reads_and_leave_out_what_is_not_there(self, harness: SecretStoreHarness) -> None:
         """`versions` says for each secret that exists what a read says, and nothing about the others."""
         (one, first), (two, second), absent = _created(harness), _created(harness), harness.new_name()
-        assert harness.store.versions([one, absent, two]) == {one: first.version, two: second.version}
+        assert harness.store.versions([one, absent, two]) == {one: _listed(first), two: _listed(second)}
         third = harness.store.compare_and_swap(one, Document({"n": 3}), expected=first.version, write_id=_write_id(3))
-        assert harness.store.versions([one]) == {one: third.version}
+        assert harness.store.versions([one]) == {one: _listed(third)}
         assert harness.store.versions([absent]) == {}
         assert harness.store.versions([]) == {}
 
@@ -357,6 +357,10 @@ def _write_id(number: int) -> str:
 def _created(harness: SecretStoreHarness, document: Document = _TOKENS) -> tuple[str, Versioned]:
     name = harness.new_name()
     return name, harness.store.compare_and_swap(name, document, expected=None, write_id=_write_id(1))
+
+
+def _listed(read: Versioned) -> Listed:
+    return Listed(read.identity, read.version)
 
 
 def _malformed(harness: SecretStoreHarness, content: str | bytes) -> None:

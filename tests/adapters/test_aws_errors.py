@@ -232,6 +232,16 @@ def test_a_listing_that_fails_names_the_store(store: AwsSecretStore, stub: AwsSt
         store.versions(["oauth/a"])
 
 
+@pytest.mark.parametrize("body", [{}, {"TableNames": []}])
+def test_a_listing_of_another_service_is_no_empty_account(
+    store: AwsSecretStore, stub: AwsStub, body: dict[str, Any]
+) -> None:
+    """A success that has not the form of ListSecrets is StoreUnavailable, and does not say that nothing is there."""
+    stub.on("ListSecrets", stub.reply(body=body))
+    with pytest.raises(StoreUnavailable, match="store main"):
+        store.versions(["oauth/a"])
+
+
 # --------------------------------------------------------------------------------------------------- no answer
 
 

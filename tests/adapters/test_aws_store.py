@@ -18,7 +18,7 @@ from rotator.errors import (
     StoreWriteInDoubt,
     VersionConflict,
 )
-from rotator.model import Document, Malformed
+from rotator.model import Document, Listed, Malformed
 from rotator.stores.aws import AwsSecretStore, _version_id
 from rotator.testing.contracts import SecretStoreContract, SecretStoreHarness, cannot_show
 from rotator.testing.memory import EPOCH, VirtualClock
@@ -353,25 +353,25 @@ def test_the_proof_moves_no_label(recorded: Recorded) -> None:
 def test_versions_knows_secrets_by_name_and_arn(recorded: Recorded, count: int, new_name: Callable[[str], str]) -> None:
     """Names, ARNs and ARNs without AWS's suffix all lead to the version, however many there are."""
     folder = new_name("listed")
-    expected: dict[str, str] = {}
+    expected: dict[str, Listed] = {}
     for number in range(count):
         created = recorded.other.create_secret(Name=f"{folder}/{number}", SecretString="{}")
         known_as = (created["Name"], created["ARN"], created["ARN"][:-7])[number % 3]
-        expected[known_as] = created["VersionId"]
+        expected[known_as] = Listed(created["ARN"], created["VersionId"])
     recorded.calls.clear()
     assert recorded.store.versions([*expected, f"{folder}/absent"]) == expected
     assert recorded.calls == ["ListSecrets"]
 
 
 def test_versions_turns_every_page(recorded: Recorded, new_name: Callable[[str], str]) -> None:
-    """Secrets beyond the first hundred are found, without reading a value."""
+    """A fleet whose names begin alike costs one call per hundred secrets, and all are found."""
     prefix = new_name("paged")
-    for number in range(101):
-        recorded.other.create_secret(Name=f"{prefix}/{number}", SecretString="{}")
-    wanted = [f"{prefix}/{number}" for number in range(101)]
+    wanted = [f"{prefix}/{number}" for number in range(250)]
+    for name in wanted:
+        recorded.other.create_secret(Name=name, SecretString="{}")
     recorded.calls.clear()
     assert set(recorded.store.versions(wanted)) == set(wanted)
-    assert recorded.calls == ["ListSecrets", "ListSecrets"]
+    assert recorded.calls == ["ListSecrets"] * 3
 
 
 def test_names_that_share_no_beginning_are_found(recorded: Recorded) -> None:
@@ -380,3 +380,13 @@ def test_names_that_share_no_beginning_are_found(recorded: Recorded) -> None:
     for name in names:
         recorded.other.create_secret(Name=name, SecretString="{}")
     assert set(recorded.store.versions(names)) == set(names)
+
+
+def test_a_name_that_no_filter_takes_does_not_spoil_the_listing(recorded: Recorded) -> None:
+    """What cannot be the name of a secret is not sent to AWS, which would refuse the whole listing for it."""
+    sent: list[Any] = []
+    recorded.client.meta.events.register("provide-client-params", lambda params, **_: sent.append(params))
+    assert set(recorded.store.versions([recorded.secret, "a#b", "!a", "a" * 600])) == {recorded.secret}
+    assert [params["Filters"][0]["Values"] for params in sent] == [[recorded.secret]]
+    assert recorded.store.versions(["a#b"]) == {}
+    assert len(sent) == 1

@@ -41,7 +41,7 @@ for number in range(rounds):
         won.append(f"store/{number}")
     except VersionConflict:
         pass
-    while state.read("secret/a")[0]["round"] <= number or store.versions(["a"]).get("a", "0") == str(number):
+    while state.read("secret/a")[0]["round"] <= number or store.versions(["a"])["a"].version == str(number):
         pass
 print("\\n".join(won))
 """

@@ -99,7 +99,7 @@ class TestMemorySecretStore(SecretStoreContract):
         store.raw_put("a", "{}")
         store.raw_delete("a")
         store.raw_put("a", "{}")
-        assert store.versions(["a"]) == {"a": "2"}
+        assert store.versions(["a"])["a"].version == "2"
 
 
 class StateInMemory(Memory, StateStoreHarness):

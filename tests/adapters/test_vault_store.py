@@ -124,6 +124,12 @@ def test_a_path_that_clients_would_resolve_is_refused(
     assert doubled.double.seen == []
 
 
+def test_a_path_that_is_none_does_not_spoil_the_listing(store: VaultSecretStore) -> None:
+    """Among others, a path with dots in it is left out of the versions like a secret that does not exist."""
+    create(store)
+    assert set(store.versions(["../other", "app"])) == {"app"}
+
+
 def test_a_deleted_secret_comes_with_the_command_that_brings_it_back(
     store: VaultSecretStore, doubled: DoubledVault
 ) -> None:
@@ -150,7 +156,7 @@ def test_an_undeleted_secret_is_back(store: VaultSecretStore, doubled: DoubledVa
     doubled.double.act("DELETE", "secret/data/app")
     doubled.double.act("POST", "secret/undelete/app", {"versions": [1]})
     assert store.read("app").version == version
-    assert store.versions(["app"]) == {"app": version}
+    assert store.versions(["app"])["app"].version == version
 
 
 def test_a_deletion_that_is_still_to_come_hides_nothing(store: VaultSecretStore, doubled: DoubledVault) -> None:
@@ -158,7 +164,7 @@ def test_a_deletion_that_is_still_to_come_hides_nothing(store: VaultSecretStore,
     doubled.double.act("POST", "secret/config", {"delete_version_after": "100s"})
     version = create(store)
     assert store.read("app").content == TOKENS
-    assert store.versions(["app"]) == {"app": version}
+    assert store.versions(["app"])["app"].version == version
     doubled.clock.advance(100)
     assert store.versions(["app"]) == {}
     with pytest.raises(SecretNotFound):

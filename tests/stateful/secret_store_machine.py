@@ -89,7 +89,11 @@ class SecretStoreMachine(RuleBasedStateMachine):
     @rule(replica=replicas)
     def list_versions(self, replica: int) -> None:
         real, modelled = self._store(replica).versions(self.names), self.model.versions(self.names)
-        assert dict(real) == {name: self.real_of[name, number] for name, number in modelled.items()}
+        assert {name: listed.version for name, listed in real.items()} == {
+            name: self.real_of[name, listed.version] for name, listed in modelled.items()
+        }
+        for name, listed in real.items():
+            assert self.identities.setdefault(name, listed.identity) == listed.identity
 
     @rule(replica=replicas, secret=secrets)
     def prove(self, replica: int, secret: int) -> None:

@@ -12,6 +12,9 @@ from rotator.model import Document, Malformed, Versioned
 from rotator.testing.memory import MemorySecretStore, VirtualClock, _Version
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rotator.model import Listed
     from tests.stateful.differences import SecretDifferences
 
 NO_VALUE = "\0no value"
@@ -51,9 +54,9 @@ class SecretsModel(MemorySecretStore):
             write_id, document = "", _in_order(document)
         return super().compare_and_swap(secret, document, expected=expected, write_id=write_id)
 
-    def versions(self, secrets: object) -> dict[str, str]:
+    def versions(self, secrets: Sequence[str]) -> dict[str, Listed]:
         """Leave out what has no current version."""
-        return {name: number for name, number in super().versions(list(secrets)).items() if number != "0"}  # type: ignore[call-overload]
+        return {name: listed for name, listed in super().versions(secrets).items() if listed.version != "0"}
 
     def copy(self) -> SecretsModel:
         """Return a model that stands where this one stands."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rotator.audit.events import AuditEvent
-    from rotator.model import Document, RefreshRequest, TokenAnswer, Versioned
+    from rotator.model import Document, Listed, RefreshRequest, TokenAnswer, Versioned
     from rotator.ports import RecordWriter
     from rotator.records import SealedEntry, StateRecord
     from rotator.testing.sim.faults import Kind
@@ -109,7 +109,7 @@ class SimStore(_Port):
         versioned: Versioned = self._write("store.write", write)
         return versioned
 
-    def versions(self, secrets: Sequence[str]) -> Mapping[str, str]:
+    def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`."""
         return self.world.store.versions(secrets)
 
