@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import ssl
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from botocore import exceptions as botocore
 from botocore.exceptions import ClientError
@@ -25,6 +25,9 @@ from rotator.errors import (
     StoreUnavailable,
     StoreWriteInDoubt,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 AWS_ERRORS: Final = (botocore.BotoCoreError, ClientError, ResponseParserError)
 """What a call of a client raises, for `except` clauses."""
@@ -176,6 +179,25 @@ def is_marked_deleted(error: AwsError) -> bool:
         return False
     message = _message(error)
     return "delet" in message and ("marked" in message or "scheduled" in message)
+
+
+def concerns_the_caller(error: AwsError) -> bool:
+    """Return whether the error is about who calls, or from where: whatever the call was about, others fail like it."""
+    return code_of(error) in CREDENTIAL_CODES | CLOCK_CODES or isinstance(error, (*NO_CREDENTIALS, *NO_PLACE))
+
+
+def of_entry(operation: str, code: str, message: str, answer: Mapping[str, Any]) -> ClientError:
+    """Return the error that stands for one entry in the answer to a bulk call, as its own call would have raised it.
+
+    Args:
+        operation: The call for one entry; the hint names it where it is not allowed.
+        answer: The whole answer, for the request id.
+    """
+    request_id = str(answer.get("ResponseMetadata", {}).get("RequestId"))
+    return ClientError(
+        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"RequestId": request_id}},  # type: ignore[typeddict-item]  # no status of its own
+        operation,
+    )
 
 
 def mentions(error: AwsError, word: str) -> bool:

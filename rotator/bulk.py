@@ -4,14 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from rotator.errors import StoreError
 
-    from rotator.model import Listed
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from rotator.model import Listed, Versioned
 
 
 class BulkReads(Protocol):
-    """Listing: as `rotator.ports` says of every port."""
+    """Reading and listing many secrets; of every method holds what `rotator.ports` says of all of them."""
+
+    @property
+    def batch(self) -> int:
+        """How many secrets `read_many` reads for the price of one call to the backend: at least 1.
+
+        It falls to 1 where the store learns that it may not read in bulk, so ask anew before each call.
+        """
+        ...
+
+    def read_many(self, secrets: Sequence[str]) -> Mapping[str, Versioned | StoreError]:
+        """Return for each secret what `read` would return or raise; none is ever left out.
+
+        Up to `batch` secrets are one call, more of them as many calls as it takes, one after the other. The error of a
+        whole call is the value of each of its secrets, and does not end the calls for the others. What the answer in
+        bulk leaves open about a secret is read singly, at the price of that.
+
+        For looking at many secrets and planning: the answers may be older than those of `read`, and a `created_at`
+        may be earlier. Whoever acts on a secret reads it.
+
+        Raises nothing that `read` raises as a StoreError.
+        """
+        ...
 
     def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """Return identity and current version of each secret, without reading a value.
@@ -25,3 +49,30 @@ class BulkReads(Protocol):
             StoreUnavailable: No answer.
         """
         ...
+
+
+def read_each(read: Callable[[str], Versioned], secrets: Iterable[str]) -> dict[str, Versioned | StoreError]:
+    """Return what `read` returns or raises for each secret, one after the other."""
+    answers: dict[str, Versioned | StoreError] = {}
+    for secret in secrets:
+        try:
+            answers[secret] = read(secret)
+        except StoreError as error:
+            answers[secret] = as_value(error)
+    return answers
+
+
+def as_value(error: StoreError) -> StoreError:
+    """Return the error without the frames and causes that hang on it.
+
+    Kept among the answers, they would keep every local variable of the calls that failed, tokens included.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
+
+
+def calls(secrets: Sequence[str], batch: int) -> Iterator[list[str]]:
+    """Cut the secrets into lists of at most `batch`, each secret once."""
+    once = list(dict.fromkeys(secrets))
+    for start in range(0, len(once), batch):
+        yield once[start : start + batch]

@@ -104,6 +104,15 @@ class AwsSecretStore:
             hint="a write id was used for different contents; write again with a new one",
         )
 
+    @property
+    def batch(self) -> int:
+        """See `SecretStore.batch`: 20, or 1 from the moment that BatchGetSecretValue turns out not to be allowed."""
+        return self._listing.batch
+
+    def read_many(self, secrets: Sequence[str]) -> Mapping[str, Versioned | StoreError]:
+        """See `SecretStore.read_many`."""
+        return self._listing.read_many(secrets, self.read)
+
     def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`. ListSecrets, 100 secrets a page; may lag by five minutes (API reference)."""
         return self._listing.versions(secrets)

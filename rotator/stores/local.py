@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os.path
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from rotator.bulk import as_value, calls, read_each
 from rotator.documents import document_text, parse_document
-from rotator.errors import SealBroken, SecretNotFound, StoreCorrupt, VersionConflict
+from rotator.errors import SealBroken, SecretNotFound, StoreCorrupt, StoreError, VersionConflict
 from rotator.model import Listed, Versioned
 from rotator.sqlite import BUSY_TIMEOUT_S, SqliteFile
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _Row: TypeAlias = tuple[int, str, str, str, int | None]
 _CURRENT = "SELECT version, created_at, sealed, write_id, replaced FROM secret WHERE name = ?"
+
+BATCH: Final = 500
+"""How many secrets are read in one opening of the file: enough that opening it costs next to nothing for each."""
 
 
 class LocalSecretStore:
@@ -48,18 +52,19 @@ class LocalSecretStore:
 
     def read(self, secret: str) -> Versioned:
         """See `SecretStore.read`."""
-        row = self._file.reading(lambda connection: _current(connection, secret), absent=None)
-        if row is None:
-            raise self._not_found(secret)
-        version, created_at, sealed, _, _ = row
-        content = self._opened(secret, sealed)
-        try:
-            return self._versioned(secret, version, created_at, content)
-        except (TypeError, ValueError):
-            raise StoreCorrupt(
-                f"store {self.name}: the row of secret {secret} in {self._file.path} is not one that rotator wrote",
-                hint="restore the file from a backup",
-            ) from None
+        return self._read(secret, self._file.reading(lambda connection: _current(connection, secret), absent=None))
+
+    @property
+    def batch(self) -> int:
+        """See `SecretStore.batch`: what is read in one opening of the file."""
+        return BATCH
+
+    def read_many(self, secrets: Sequence[str]) -> Mapping[str, Versioned | StoreError]:
+        """See `SecretStore.read_many`; never stale."""
+        answers: dict[str, Versioned | StoreError] = {}
+        for names in calls(secrets, BATCH):
+            answers.update(self._read_in_one_opening(names))
+        return answers
 
     def compare_and_swap(self, secret: str, document: Document, *, expected: str | None, write_id: str) -> Versioned:
         """See `SecretStore.compare_and_swap`; never in doubt unless the disk fails."""
@@ -104,6 +109,32 @@ class LocalSecretStore:
         if self._file.reading(lambda connection: _current(connection, secret), absent=None) is None:
             raise self._not_found(secret)  # before a file is made for nothing
         self._file.writing(lambda _: None)
+
+    def _read_in_one_opening(self, names: list[str]) -> Mapping[str, Versioned | StoreError]:
+        def current(connection: sqlite3.Connection) -> dict[str, _Row | None]:
+            return {name: _current(connection, name) for name in names}
+
+        nothing: dict[str, _Row | None] = dict.fromkeys(names)
+        try:
+            rows = self._file.reading(current, absent=nothing)
+        except StoreCorrupt:
+            return read_each(self.read, names)  # perhaps it is one row alone
+        except StoreError as error:
+            return dict.fromkeys(names, as_value(error))
+        return read_each(lambda name: self._read(name, rows[name]), names)
+
+    def _read(self, secret: str, row: _Row | None) -> Versioned:
+        if row is None:
+            raise self._not_found(secret)
+        version, created_at, sealed, _, _ = row
+        content = self._opened(secret, sealed)
+        try:
+            return self._versioned(secret, version, created_at, content)
+        except (TypeError, ValueError):
+            raise StoreCorrupt(
+                f"store {self.name}: the row of secret {secret} in {self._file.path} is not one that rotator wrote",
+                hint="restore the file from a backup",
+            ) from None
 
     def _identity(self, secret: str) -> str:
         # Without links: a file that is reached by two paths is one file, and its claims must be found by both.

@@ -9,6 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
+from rotator.bulk import read_each
 from rotator.documents import document_of
 from rotator.errors import SecretNotFound, StoreUnavailable, StoreWriteInDoubt, VersionConflict
 from rotator.model import Listed, Versioned
@@ -18,6 +19,7 @@ from rotator.vault_kv import VaultKv
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rotator.errors import StoreError
     from rotator.model import Document
     from rotator.vault_kv import KvVersion
     from rotator.vault_session import VaultSession
@@ -69,6 +71,15 @@ class VaultSecretStore:
             except CasMismatch:
                 pass
         return self._repetition(path, self._reread(path), document, expected)
+
+    @property
+    def batch(self) -> int:
+        """See `SecretStore.batch`: Vault has no bulk read."""
+        return 1
+
+    def read_many(self, secrets: Sequence[str]) -> Mapping[str, Versioned | StoreError]:
+        """See `SecretStore.read_many`; as fresh as `read`."""
+        return read_each(self.read, secrets)
 
     def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`; never lags.

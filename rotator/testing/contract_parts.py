@@ -9,16 +9,24 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, TypeVar
 
 import pytest
 
+from rotator.model import Document
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rotator.errors import RotatorError
+    from rotator.model import Versioned
+    from rotator.testing.harnesses import SecretStoreHarness
 
 Support: TypeAlias = Literal[True] | str
 """True, or the reason why a backend has no such behaviour."""
 
 THREADS = 8
 """Enough that an unguarded read-then-write is caught in most races, few enough for a small machine."""
+
+TOKENS = Document({"access_token": "at-1", "refresh_token": "rt-1", "expires_at": 1_767_225_600})
+CANARY = "canary-refresh-token"
+"""Stands in documents where an error might quote it, and in no name."""
 
 _Result = TypeVar("_Result")
 
@@ -57,6 +65,17 @@ def race(
     with ThreadPoolExecutor(threads) as pool:
         outcomes = list(pool.map(run, range(threads)))
     return [result for outcome in outcomes for result in outcome], outcomes.count([])
+
+
+def write_id(number: int) -> str:
+    """Return an id in UUID form, as the port's callers use."""
+    return f"{number:08d}-0000-4000-8000-000000000000"
+
+
+def created(harness: SecretStoreHarness, document: Document = TOKENS) -> tuple[str, Versioned]:
+    """Create a secret under a new name; return the name and what the write returned."""
+    name = harness.new_name()
+    return name, harness.store.compare_and_swap(name, document, expected=None, write_id=write_id(1))
 
 
 def shown(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from rotator.bulk import read_each
 from rotator.documents import document_text, parse_document
 from rotator.errors import SecretNotFound, StoreCorrupt, VersionConflict
 from rotator.model import Listed, Versioned
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rotator.audit.events import AuditEvent
+    from rotator.errors import StoreError
     from rotator.model import Document, Malformed
     from rotator.ports import Clock, RecordWriter, StateStore
     from rotator.records import SealedEntry, StateRecord
@@ -140,6 +142,15 @@ class MemorySecretStore:
             if (current.write_id, current.content, current.replaced) == (write_id, text, expected):
                 return self._versioned(secret, current)
             raise VersionConflict(self._identity(secret), expected=expected)
+
+    @property
+    def batch(self) -> int:
+        """See `SecretStore.batch`; any number would do."""
+        return 100
+
+    def read_many(self, secrets: Sequence[str]) -> Mapping[str, Versioned | StoreError]:
+        """See `SecretStore.read_many`; by `read`, so that a subclass whose reads go wrong has to change that alone."""
+        return read_each(self.read, secrets)
 
     def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`; never lags."""

@@ -17,15 +17,18 @@ from rotator.errors import (
     StoreUnavailable,
     VersionConflict,
 )
-from rotator.model import Document, Listed, Malformed, Versioned
+from rotator.model import Document, Malformed
+from rotator.testing.bulk_contract import BulkContract
+from rotator.testing.contract_parts import CANARY as _CANARY
+from rotator.testing.contract_parts import TOKENS as _TOKENS
 from rotator.testing.contract_parts import Support, need, race, shown
+from rotator.testing.contract_parts import created as _created
+from rotator.testing.contract_parts import write_id as _write_id
 
 if TYPE_CHECKING:
     from rotator.ports import SecretStore
     from rotator.testing.harnesses import SecretStoreHarness
 
-_TOKENS = Document({"access_token": "at-1", "refresh_token": "rt-1", "expires_at": 1_767_225_600})
-_CANARY = "canary-refresh-token"
 _DOCUMENTS: dict[str, dict[str, Any]] = {
     "unknown fields": {"refresh_token": "r", "team": "payments", "on_call": {"who": ["a", "b"], "since": None}},
     "unicode": {"refresh_token": "r", "owner": "Zoë Ångström 株式会社 😀", "ключ": "значение"},
@@ -36,14 +39,12 @@ _DOCUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-class SecretStoreContract:
+class SecretStoreContract(BulkContract):
     """Subclass it with a name that begins with `Test` and a fixture `harness`.
 
     The harness is over an empty backend, or its `new_name` is always new.
     """
 
-    text_supported: ClassVar[Support] = True
-    """Whether the backend can hold text that is no JSON object."""
     binary_supported: ClassVar[Support] = True
     empty_supported: ClassVar[Support] = True
     deletion_fences_supported: ClassVar[Support] = True
@@ -250,16 +251,7 @@ class SecretStoreContract:
         with pytest.raises(SecretNotFound):
             harness.store.read(absent)
 
-    # -------------------------------------------------------------------------------- listing and proving
-
-    def test_versions_agree_with_reads_and_leave_out_what_is_not_there(self, harness: SecretStoreHarness) -> None:
-        """`versions` says for each secret that exists what a read says, and nothing about the others."""
-        (one, first), (two, second), absent = _created(harness), _created(harness), harness.new_name()
-        assert harness.store.versions([one, absent, two]) == {one: _listed(first), two: _listed(second)}
-        third = harness.store.compare_and_swap(one, Document({"n": 3}), expected=first.version, write_id=_write_id(3))
-        assert harness.store.versions([one]) == {one: _listed(third)}
-        assert harness.store.versions([absent]) == {}
-        assert harness.store.versions([]) == {}
+    # -------------------------------------------------------------------------------------------- proving
 
     def test_proving_writable_changes_nothing(self, harness: SecretStoreHarness) -> None:
         """The proof leaves version and content alone, and a write on the version read before still succeeds."""
@@ -347,20 +339,6 @@ class SecretStoreContract:
     def test_every_verb_says_that_nothing_answers(self, harness: SecretStoreHarness) -> None:
         """When the backend cannot be reached every verb is StoreUnavailable."""
         _every_verb(harness.unreachable_store(), harness.new_name(), StoreUnavailable)
-
-
-def _write_id(number: int) -> str:
-    """Return an id in UUID form, as the port's callers use."""
-    return f"{number:08d}-0000-4000-8000-000000000000"
-
-
-def _created(harness: SecretStoreHarness, document: Document = _TOKENS) -> tuple[str, Versioned]:
-    name = harness.new_name()
-    return name, harness.store.compare_and_swap(name, document, expected=None, write_id=_write_id(1))
-
-
-def _listed(read: Versioned) -> Listed:
-    return Listed(read.identity, read.version)
 
 
 def _malformed(harness: SecretStoreHarness, content: str | bytes) -> None:

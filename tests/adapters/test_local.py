@@ -15,6 +15,7 @@ from local_parts import A_DOCUMENT, KEY, local_store, seed, sql, without_permiss
 from rotator.errors import (
     ConfigError,
     Problem,
+    SecretNotFound,
     StoreCorrupt,
 )
 from rotator.model import Document
@@ -286,3 +287,41 @@ def test_half_a_surrogate_pair_survives(tmp_path: Path) -> None:
     store = local_store(tmp_path / "rotator.db")
     store.compare_and_swap("a", document, expected=None, write_id="w")
     assert store.read("a").content == document
+
+
+# --------------------------------------------------------------------------------------------------- many secrets
+
+
+def test_a_batch_is_one_opening_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many secrets as `batch` says are read in one opening, and one more in two."""
+    seed(tmp_path / "rotator.db")
+    store = local_store(tmp_path / "rotator.db")
+    openings: list[object] = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: openings.append(a) or connect(*a, **k))  # type: ignore[func-returns-value]
+    store.read_many(["a", *map(str, range(store.batch - 1))])
+    assert len(openings) == 1
+    store.read_many(["a", *map(str, range(store.batch))])
+    assert len(openings) == 3
+
+
+@pytest.mark.parametrize("column", ["created_at = 'yesterday'", "sealed = CAST(x'ff' AS TEXT)", "sealed = 'cut'"])
+def test_a_row_that_is_damaged_spoils_no_other(tmp_path: Path, column: str) -> None:
+    """Whatever is wrong with a row, it alone is StoreCorrupt, with the error of a read, and the others are read."""
+    path = tmp_path / "rotator.db"
+    store = local_store(path)
+    for name in "abc":
+        store.compare_and_swap(name, A_DOCUMENT, expected=None, write_id="w")
+    sql(path, f"UPDATE secret SET {column} WHERE name = 'b'")
+    answers = store.read_many("abc")
+    assert (answers["a"], answers["c"]) == (store.read("a"), store.read("c"))
+    with pytest.raises(StoreCorrupt) as caught:
+        store.read("b")
+    assert (type(answers["b"]), str(answers["b"])) == (StoreCorrupt, str(caught.value))
+
+
+def test_reading_many_makes_no_file(tmp_path: Path) -> None:
+    """Of a file that nobody wrote yet, each secret is SecretNotFound, and the folder stays empty."""
+    answers = local_store(tmp_path / "var" / "rotator.db").read_many(["a", "b"])
+    assert [type(answer) for answer in answers.values()] == [SecretNotFound] * 2
+    assert list(tmp_path.iterdir()) == []

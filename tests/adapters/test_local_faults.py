@@ -16,6 +16,7 @@ from local_parts import A_DOCUMENT, NOBODY, limited, local_store, seed, sql, wit
 from rotator.errors import (
     StoreCorrupt,
     StoreDenied,
+    StoreError,
     StoreMissing,
     StoreRejected,
     StoreUnavailable,
@@ -31,6 +32,8 @@ from rotator.testing.contracts import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rotator.model import Versioned
+
 
 def every_verb(path: Path) -> list[Callable[[], object]]:
     store, state = local_store(path, busy_timeout_s=0.01), LocalStateStore(path, busy_timeout_s=0.01)
@@ -43,7 +46,14 @@ def every_verb(path: Path) -> list[Callable[[], object]]:
         lambda: state.keys(""),
         state.prove_writable,
         lambda: state.compare_and_swap("a", {}, expected=0),
+        lambda: raised(store.read_many(["a"])["a"]),
     ]
+
+
+def raised(answer: Versioned | StoreError) -> Versioned:
+    if isinstance(answer, StoreError):
+        raise answer
+    return answer
 
 
 def with_text(path: Path) -> None:

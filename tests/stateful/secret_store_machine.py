@@ -87,6 +87,13 @@ class SecretStoreMachine(RuleBasedStateMachine):
         self._compare(name, outcome(lambda: self._store(replica).read(name)), outcome(lambda: self.model.read(name)))
 
     @rule(replica=replicas)
+    def read_many(self, replica: int) -> None:
+        real, modelled = self._store(replica).read_many(self.names), self.model.read_many(self.names)
+        assert real.keys() == modelled.keys()
+        for name in self.names:
+            self._compare(name, real[name], modelled[name])
+
+    @rule(replica=replicas)
     def list_versions(self, replica: int) -> None:
         real, modelled = self._store(replica).versions(self.names), self.model.versions(self.names)
         assert {name: listed.version for name, listed in real.items()} == {

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rotator.answers import classify
+from rotator.bulk import read_each
 from rotator.errors import (
     AuditUnavailable,
     EscrowUnavailable,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rotator.audit.events import AuditEvent
+    from rotator.errors import StoreError
     from rotator.model import Document, Listed, RefreshRequest, TokenAnswer, Versioned
     from rotator.ports import RecordWriter
     from rotator.records import SealedEntry, StateRecord
@@ -108,6 +110,15 @@ class SimStore(_Port):
         self.world.watch.writes(self.process)
         versioned: Versioned = self._write("store.write", write)
         return versioned
+
+    @property
+    def batch(self) -> int:
+        """See `SecretStore.batch`."""
+        return self.world.store.batch
+
+    def read_many(self, secrets: Sequence[str]) -> Mapping[str, Versioned | StoreError]:
+        """See `SecretStore.read_many`; each secret with the faults of a read of its own."""
+        return read_each(self.read, secrets)
 
     def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`."""
