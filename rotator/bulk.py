@@ -9,7 +9,7 @@ from rotator.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from rotator.model import Listed, Versioned
+    from rotator.model import Found, Listed, Versioned
 
 
 class BulkReads(Protocol):
@@ -50,6 +50,27 @@ class BulkReads(Protocol):
         """
         ...
 
+    def find(self, prefix: str, labels: Mapping[str, str]) -> Mapping[str, Found]:
+        """Return the secrets whose names begin with `prefix` and that carry all of `labels`, by name, without values.
+
+        The prefix may end inside a name; an empty one begins every name. Capital and small letters differ. A label has
+        to have the value asked for, and any value where an empty one is asked for. Labels are the marks that the
+        backend lets people put on a secret: tags in AWS, custom metadata in Vault. Where it has none, none is carried.
+
+        Deleted secrets are left out. The answer is complete as of some moment, which may lie minutes back: what was
+        made or labelled since may be missing, what was deleted since may still be there. A part that cannot be listed
+        is an error, so an empty answer is not a failure in disguise.
+
+        Costs a call per 100 secrets that the backend's own filter lets through, or one per folder and one per secret
+        below the prefix where it has no filter.
+
+        Raises:
+            StoreMissing: As in `read`.
+            StoreDenied: Listing is not allowed, perhaps only in a part of it.
+            StoreUnavailable: No answer.
+        """
+        ...
+
 
 def read_each(read: Callable[[str], Versioned], secrets: Iterable[str]) -> dict[str, Versioned | StoreError]:
     """Return what `read` returns or raises for each secret, one after the other."""
@@ -69,6 +90,11 @@ def as_value(error: StoreError) -> StoreError:
     """
     error.__traceback__ = error.__context__ = error.__cause__ = None
     return error
+
+
+def carries(labels: Mapping[str, str], asked: Mapping[str, str]) -> bool:
+    """Return whether a secret with these labels is one that `BulkReads.find` is asked for."""
+    return all(name in labels and value in {"", labels[name]} for name, value in asked.items())
 
 
 def calls(secrets: Sequence[str], batch: int) -> Iterator[list[str]]:

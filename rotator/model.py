@@ -88,6 +88,23 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A secret that was found by name and labels, without its value; what is said of it may be minutes old.
+
+    Args:
+        secret: The name by which the store reads it.
+        identity: As `Versioned.identity`.
+        version: As `Versioned.version`; None where it exists and holds no value.
+        labels: All its labels, those that nobody asked for as well.
+    """
+
+    secret: str
+    identity: str
+    version: str | None
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class StoredTokens:
     """What a document says about its tokens, already validated.
 

@@ -30,6 +30,18 @@ class KvVersion:
     deletes_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class KvMetadata:
+    """What is known of the newest version at a path without its values.
+
+    Args:
+        labels: The custom metadata of the path, which belongs to all its versions.
+    """
+
+    number: int
+    labels: Mapping[str, str]
+
+
 class VaultKv:
     """One mount. Thread-safe; errors as `VaultSession.call`, with `Absent` turned into None.
 
@@ -88,8 +100,8 @@ class VaultKv:
                 return _version(metadata, data, what=what)
         raise StoreWriteInDoubt(f"{what}: Vault's answer has not the form of KV version 2", hint="read it again")
 
-    def newest(self, path: str, *, what: str) -> int | None:
-        """Return the number of the newest version without reading its value; None where it is none or deleted."""
+    def metadata(self, path: str, *, what: str) -> KvMetadata | None:
+        """Return what stands beside the newest version, without reading its value; None where it is none or deleted."""
         try:
             answer = self.session.call(
                 lambda client: client.secrets.kv.v2.read_secret_metadata(path, mount_point=self.mount), what=what
@@ -98,7 +110,7 @@ class VaultKv:
             self._prove(what)
             return None
         match answer:
-            case {"data": {"current_version": int(number), "versions": dict(versions)}}:
+            case {"data": {"current_version": int(number), "versions": dict(versions)} as metadata}:
                 pass
             case _:
                 raise _odd(what)
@@ -107,7 +119,11 @@ class VaultKv:
             return None
         # With `delete_version_after` a living version has a deletion time, in the future.
         deletes_at = _instant(newest.get("deletion_time"))
-        return None if deletes_at and deletes_at <= self.session.clock.now() else number
+        if deletes_at and deletes_at <= self.session.clock.now():
+            return None
+        custom = metadata.get("custom_metadata")  # null where there is none, and unknown to Vault before 1.9
+        labels = {str(name): str(value) for name, value in custom.items()} if isinstance(custom, dict) else {}
+        return KvMetadata(number, labels)
 
     def names(self, folder: str, *, what: str) -> list[str]:
         """Return the names in a folder, of deleted ones too; folders in it end in a slash."""

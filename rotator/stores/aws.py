@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import GetSecretValueResponseTypeDef
 
     from rotator.aws_errors import AwsError, Effect
-    from rotator.model import Document, Listed
+    from rotator.model import Document, Found, Listed
     from rotator.ports import Clock
 
 NO_VALUE: Final = ""
@@ -116,6 +116,10 @@ class AwsSecretStore:
     def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`. ListSecrets, 100 secrets a page; may lag by five minutes (API reference)."""
         return self._listing.versions(secrets)
+
+    def find(self, prefix: str, labels: Mapping[str, str]) -> Mapping[str, Found]:
+        """See `SecretStore.find`. Labels are tags; ListSecrets as in `versions`."""
+        return self._listing.find(prefix, labels)
 
     def prove_writable(self, secret: str) -> None:
         """See `SecretStore.prove_writable`. Needs, and so proves, every permission that a rotation needs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os.path
 import re
 from datetime import UTC
@@ -19,10 +20,10 @@ from rotator.aws_errors import (
     mapped,
     of_entry,
 )
-from rotator.bulk import calls, read_each
+from rotator.bulk import calls, carries, read_each
 from rotator.documents import parse_document
 from rotator.errors import StoreUnavailable
-from rotator.model import Listed, Versioned
+from rotator.model import Found, Listed, Versioned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -115,6 +116,25 @@ class AwsListing:
             if (without_suffix := _ARN_SUFFIX.sub("", arn)) in asked:
                 cut[without_suffix] = listed
         return {**cut, **whole}  # a text that is both is the whole ARN, for AWS too
+
+    def find(self, prefix: str, labels: Mapping[str, str]) -> Mapping[str, Found]:
+        """Return what `SecretStore.find` asks for; the labels are tags.
+
+        AWS filters by the prefix, and by one tag's key and one tag's value of those asked for: how it joins several
+        values is not documented, and its filters match beginnings, of any tag. So the tags are compared here again.
+        """
+        if prefix and not _FILTERABLE.fullmatch(prefix):
+            return {}  # no name begins so, and AWS would refuse the call
+        filters: list[FilterTypeDef] = [{"Key": "name", "Values": [prefix]}] if prefix else []
+        keys, values = filter(_FILTERABLE.fullmatch, labels), filter(_FILTERABLE.fullmatch, labels.values())
+        filters += [{"Key": "tag-key", "Values": [key]} for key in itertools.islice(keys, 1)]
+        filters += [{"Key": "tag-value", "Values": [value]} for value in itertools.islice(values, 1)]
+        found = {}
+        for entry in self._entries(filters):
+            tags = {tag.get("Key", ""): tag.get("Value", "") for tag in entry.get("Tags", ())}
+            if entry["Name"].startswith(prefix) and carries(tags, labels):
+                found[entry["Name"]] = Found(entry["Name"], entry["ARN"], _current_version(entry), tags)
+        return found
 
     def _settled_in_bulk(self, ids: list[str]) -> dict[str, Versioned | StoreError]:
         """Return what one BatchGetSecretValue, with as many pages as it has, says for sure about these secrets."""

@@ -1,6 +1,7 @@
 """Credential documents in Vault's KV version 2 engine (also OpenBao's).
 
-A policy that suffices for `<mount>/data/<path>` is create, read and update; `versions` reads `<mount>/metadata/<path>`.
+A policy that suffices for `<mount>/data/<path>` is create, read and update; `versions` reads
+`<mount>/metadata/<path>`, and `find` lists its folders, too.
 """
 
 from __future__ import annotations
@@ -9,20 +10,24 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
-from rotator.bulk import read_each
+from rotator.bulk import carries, read_each
 from rotator.documents import document_of
 from rotator.errors import SecretNotFound, StoreUnavailable, StoreWriteInDoubt, VersionConflict
-from rotator.model import Listed, Versioned
+from rotator.model import Found, Listed, Versioned
 from rotator.vault_errors import CasMismatch
 from rotator.vault_kv import VaultKv
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rotator.errors import StoreError
     from rotator.model import Document
     from rotator.vault_kv import KvVersion
     from rotator.vault_session import VaultSession
+
+DEEPEST: Final = 100
+"""Folders inside each other that a search goes into: something that answers every listing with a folder would lead it
+for ever."""
 
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -92,9 +97,22 @@ class VaultSecretStore:
             path = _normal(secret)
             if path is None:
                 continue
-            number = self._kv.newest(path, what=self._what(path))
-            if number is not None:
-                found[secret] = Listed(self._identity(path), str(number))
+            metadata = self._kv.metadata(path, what=self._what(path))
+            if metadata is not None:
+                found[secret] = Listed(self._identity(path), str(metadata.number))
+        return found
+
+    def find(self, prefix: str, labels: Mapping[str, str]) -> Mapping[str, Found]:
+        """See `SecretStore.find`; never lags. Labels are the custom metadata, names are paths in their one form.
+
+        Vault has no search: the folders below the prefix are listed, then each secret's metadata is read, one request
+        after the other and ended by the first without an answer, as in `versions`.
+        """
+        found = {}
+        for path in self._paths(prefix):
+            metadata = self._kv.metadata(path, what=self._what(path))
+            if metadata is not None and carries(metadata.labels, labels):
+                found[path] = Found(path, self._identity(path), str(metadata.number), metadata.labels)
         return found
 
     def prove_writable(self, secret: str) -> None:
@@ -102,6 +120,34 @@ class VaultSecretStore:
         path = self._path(secret)
         self._found(path)
         self._kv.need(path, frozenset({"update"}), what=self._what(path))
+
+    def _paths(self, prefix: str) -> Iterator[str]:
+        """Walk the folders that a prefix leads to; deleted secrets are listed too.
+
+        Raises:
+            StoreUnavailable: The folders have no end.
+        """
+        head, _, start = prefix.rpartition("/")
+        folder = "/".join(part for part in head.split("/") if part)
+        if folder and _normal(folder) is None:
+            return  # no secret can lie there
+        waiting = [(folder, start)]
+        while waiting:
+            folder, start = waiting.pop()
+            if folder.count("/") >= DEEPEST:
+                raise StoreUnavailable(
+                    f"{self._what(folder)}: more than {DEEPEST} folders inside each other",
+                    hint="check address: is it a proxy?",
+                )
+            for name in self._kv.names(folder, what=self._what(folder)):
+                inside = name.removesuffix("/")
+                if _normal(inside) != inside or not name.startswith(start):
+                    continue  # a name that is none would lead elsewhere, or here again
+                path = f"{folder}/{inside}" if folder else inside
+                if name.endswith("/"):
+                    waiting.append((path, ""))
+                else:
+                    yield path
 
     def _found(self, path: str) -> KvVersion:
         found = self._kv.read(path, what=self._what(path))

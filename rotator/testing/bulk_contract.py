@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os.path
 from typing import TYPE_CHECKING, ClassVar
 
 from rotator.errors import SecretNotFound, StoreCorrupt, StoreDenied, StoreError, StoreMissing, StoreUnavailable
-from rotator.model import Document, Listed
+from rotator.model import Document, Found, Listed
 from rotator.testing.contract_parts import CANARY, Support, created, need, shown, write_id
 
 if TYPE_CHECKING:
@@ -102,6 +103,65 @@ class BulkContract:
         assert harness.store.versions([one]) == {one: _listed(third)}
         assert harness.store.versions([absent]) == {}
         assert harness.store.versions([]) == {}
+
+    # ------------------------------------------------------------------------------------------------- finding
+
+    def test_secrets_are_found_by_the_beginning_of_their_names(self, harness: SecretStoreHarness) -> None:
+        """Every secret whose name begins so is found, and no other; each as a read has it, under its own name."""
+        secrets = dict(created(harness) for _ in range(3))
+        whole = next(iter(secrets))
+        for prefix in (whole, whole[:-1], os.path.commonprefix(list(secrets))):  # noqa: RUF071 - of characters
+            found = harness.store.find(prefix, {})
+            assert {name for name in secrets if name.startswith(prefix)} == found.keys() & secrets.keys()
+            assert all(name.startswith(prefix) for name in found)
+            for name in found.keys() & secrets.keys():
+                assert found[name] == Found(name, secrets[name].identity, secrets[name].version, {})
+                assert harness.store.read(found[name].secret) == secrets[name]
+        assert not harness.store.find(f"{whole}-and-more", {})
+        assert whole not in harness.store.find(f"{whole[0].swapcase()}{whole[1:]}", {})
+
+    def test_what_is_found_is_current(self, harness: SecretStoreHarness) -> None:
+        """A write shows in the version that is found, and an edit too; a secret that is not there is not found."""
+        name, first = created(harness)
+        second = harness.store.compare_and_swap(name, Document({"n": 2}), expected=first.version, write_id=write_id(2))
+        assert harness.store.find(name, {})[name].version == second.version
+        harness.raw_set(name, '{"refresh_token": "theirs"}')
+        assert harness.store.find(name, {})[name].version == harness.store.read(name).version
+        harness.raw_delete(name)
+        assert name not in harness.store.find(name, {})
+        assert harness.store.find(harness.new_name(), {}) == {}
+
+    def test_secrets_are_found_by_their_labels(self, harness: SecretStoreHarness) -> None:
+        """All labels asked for have to be there, with their values; an empty value asks for any."""
+        marks = [{"rotator": "auth0", "team": "a"}, {"rotator": "auth0-eu", "team": ""}, {"team": "auth0"}, {}]
+        names = [created(harness)[0] for _ in marks]
+        for name, labels in zip(names, marks, strict=True):
+            harness.raw_label(name, labels)
+        prefix = os.path.commonprefix(names)  # noqa: RUF071 - of characters
+        for asked, expected in (
+            ({"rotator": "auth0"}, [0]),
+            ({"rotator": ""}, [0, 1]),
+            ({"rotator": "auth0", "team": "a"}, [0]),
+            ({"team": "a", "rotator": ""}, [0]),
+            ({"team": "", "rotator": ""}, [0, 1]),
+            ({"rotator": "auth0-eu", "team": "a"}, []),
+            ({"rotator": "Auth0"}, []),
+            ({"rotat": ""}, []),
+            ({"a": "rotator"}, []),
+            ({"team": ""}, [0, 1, 2]),
+            ({}, [0, 1, 2, 3]),
+        ):
+            found = harness.store.find(prefix, asked)
+            assert {name: found[name].labels for name in names if name in found} == {
+                names[number]: marks[number] for number in expected
+            }, asked
+        assert names[1] not in harness.store.find(names[0], {"rotator": ""})
+
+    def test_a_label_that_nobody_put_finds_nothing(self, harness: SecretStoreHarness) -> None:
+        """A secret without labels is not found by any, odd characters and none at all in them included."""
+        name, _ = created(harness)
+        for asked in ({"rotator": ""}, {"rotator": "auth0"}, {"": ""}, {"Größe#": "株"}, {"!rotator": "!auth0"}):
+            assert harness.store.find(name, asked) == {}
 
 
 def _listed(read: Versioned) -> Listed:

@@ -67,6 +67,10 @@ class SecretStoreHarness(StoreHarness[SecretStore]):
         """Delete the secret or mark it deleted."""
 
     @abc.abstractmethod
+    def raw_label(self, secret: str, labels: dict[str, str]) -> None:
+        """Put labels (tags, custom metadata) on a secret that has none."""
+
+    @abc.abstractmethod
     def refused_document(self) -> Document:
         """Return a document that the backend refuses for good."""
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from rotator.bulk import read_each
+from rotator.bulk import carries, read_each
 from rotator.documents import document_text, parse_document
 from rotator.errors import SecretNotFound, StoreCorrupt, VersionConflict
-from rotator.model import Listed, Versioned
+from rotator.model import Found, Listed, Versioned
 from rotator.record_bodies import state_record, to_body
 from rotator.state.bodies import revision_after
 
@@ -124,6 +124,7 @@ class MemorySecretStore:
         self._lock = threading.Lock()
         self._current: dict[str, _Version] = {}
         self._numbers: dict[str, int] = {}
+        self._labels: dict[str, Mapping[str, str]] = {}
 
     def read(self, secret: str) -> Versioned:
         """See `SecretStore.read`; never stale."""
@@ -161,6 +162,15 @@ class MemorySecretStore:
                 if secret in self._current
             }
 
+    def find(self, prefix: str, labels: Mapping[str, str]) -> Mapping[str, Found]:
+        """See `SecretStore.find`; never lags."""
+        with self._lock:
+            return {
+                secret: Found(secret, self._identity(secret), str(held.number), self._labels.get(secret, {}))
+                for secret, held in self._current.items()
+                if secret.startswith(prefix) and carries(self._labels.get(secret, {}), labels)
+            }
+
     def prove_writable(self, secret: str) -> None:
         """See `SecretStore.prove_writable`."""
         with self._lock:
@@ -170,6 +180,11 @@ class MemorySecretStore:
         """Set the content as another program would, whatever it is and whatever is there."""
         with self._lock:
             self._add(secret, content)
+
+    def raw_label(self, secret: str, labels: Mapping[str, str]) -> None:
+        """Set the secret's labels as its owner would; those of before go."""
+        with self._lock:
+            self._labels[secret] = dict(labels)
 
     def raw_get(self, secret: str) -> str | bytes:
         """Return what is held, as it is.
@@ -184,6 +199,7 @@ class MemorySecretStore:
         """Delete the secret as another program would; a later one of that name continues its numbers."""
         with self._lock:
             self._current.pop(secret, None)
+            self._labels.pop(secret, None)
 
     def _identity(self, secret: str) -> str:
         return f"memory:{self.name}#{secret}"

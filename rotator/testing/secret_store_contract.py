@@ -357,6 +357,7 @@ def _every_verb(store: SecretStore, name: str, error: type[StoreError]) -> None:
         lambda: store.compare_and_swap(name, document, expected="1", write_id=_write_id(1)),
         lambda: store.compare_and_swap(name, document, expected=None, write_id=_write_id(2)),
         lambda: store.versions([name]),
+        lambda: store.find(name, {}),
         lambda: store.prove_writable(name),
     ):
         with pytest.raises(error) as caught:

@@ -8,10 +8,10 @@
 
 For tests and development only. Modelled: KV version 2 (and the wrong answers of a version 1 mount), check-and-set,
 pruning, soft deletion and destruction, `delete_version_after`, tokens with leases and maximum lives, the logins
-`approle`, `kubernetes`, `jwt` and `aws`, policies by path prefix, `sys/capabilities-self`, `sys/health`, the mount
-preflight, namespaces as separate sets of mounts, a seal. Not modelled: storage and its limits other than one size,
-replication and its lag, leases of anything but tokens, wrapping, quotas, `patch`, custom metadata, subkeys, policy
-globs, entities, signatures of logins, audit devices, and every engine but KV.
+`approle`, `kubernetes`, `jwt` and `aws`, policies by path prefix, `sys/capabilities-self`, `sys/health`, custom
+metadata, the mount preflight, namespaces as separate sets of mounts, a seal. Not modelled: storage and its limits other
+than one size, replication and its lag, leases of anything but tokens, wrapping, quotas, `patch`, subkeys, policy globs,
+entities, signatures of logins, audit devices, and every engine but KV.
 """
 
 from __future__ import annotations

@@ -57,6 +57,7 @@ class _Settings:
     max_versions: int = 0
     cas_required: bool = False
     delete_version_after_s: float = 0.0
+    custom: dict[str, str] | None = None
 
     def take(self, body: Mapping[str, Any]) -> None:
         self.max_versions = int(body.get("max_versions", self.max_versions))
@@ -64,6 +65,7 @@ class _Settings:
         self.delete_version_after_s = float(
             str(body.get("delete_version_after", self.delete_version_after_s)).rstrip("s")
         )
+        self.custom = body.get("custom_metadata", self.custom)
 
     def shown(self) -> dict[str, Any]:
         return {
@@ -130,7 +132,7 @@ class KvTwo:
         if stored is None:
             return refusal(404)
         gone = stored.destroyed or self._deleted(stored)
-        metadata = {**_shown(stored), "version": number, "custom_metadata": None}
+        metadata = {**_shown(stored), "version": number, "custom_metadata": entry.settings.custom}
         return Reply(404 if gone else 200, {"data": {"data": None if gone else stored.data, "metadata": metadata}})
 
     def _write(self, key: str, body: Mapping[str, Any]) -> Reply:
@@ -179,6 +181,7 @@ class KvTwo:
         data = {
             **entry.settings.shown(),
             "current_version": entry.current,
+            "custom_metadata": entry.settings.custom,
             "oldest_version": min(entry.versions, default=0),
             "versions": versions,
         }

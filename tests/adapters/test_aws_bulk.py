@@ -10,7 +10,7 @@ from test_aws_store import NEW, Recorded, edit
 
 from rotator import aws_session
 from rotator.errors import SecretNotFound, StoreDenied, StoreError, StoreUnavailable
-from rotator.model import Malformed, Versioned
+from rotator.model import Found, Malformed, Versioned
 from rotator.stores.aws import AwsSecretStore
 from rotator.testing.contracts import shown
 from rotator.testing.memory import EPOCH, VirtualClock
@@ -275,3 +275,81 @@ def test_a_version_in_bulk_has_an_instant_in_utc_or_none(store: AwsSecretStore, 
     assert dates == [EPOCH, None]
     assert dates[0] is not None
     assert not dates[0].utcoffset()
+
+
+# ------------------------------------------------------------------------------------------------------- finding
+
+
+def test_a_search_costs_a_call_per_hundred_secrets(recorded: Recorded, new_name: Callable[[str], str]) -> None:
+    """250 secrets are found in three pages of what AWS's own filters let through, and no value is read."""
+    folder = new_name("found")
+    tags = [{"Key": "rotator", "Value": "auth0"}]
+    for number in range(250):
+        recorded.other.create_secret(Name=f"{folder}/{number}", SecretString="{}", Tags=tags)
+    recorded.other.create_secret(Name=f"{folder}/without", SecretString="{}")
+    sent: list[Any] = []
+    recorded.client.meta.events.register("provide-client-params", lambda params, **_: sent.append(params["Filters"]))
+    found = recorded.store.find(f"{folder}/", {"rotator": "auth0"})
+    assert set(found) == {f"{folder}/{number}" for number in range(250)}
+    assert recorded.calls == ["ListSecrets"] * 3
+    assert sent[0] == [
+        {"Key": "name", "Values": [f"{folder}/"]},
+        {"Key": "tag-key", "Values": ["rotator"]},
+        {"Key": "tag-value", "Values": ["auth0"]},
+    ]
+
+
+def test_a_secret_without_a_value_is_found_without_a_version(
+    recorded: Recorded, new_name: Callable[[str], str]
+) -> None:
+    """A secret that somebody made and gave no value is found; one that is marked deleted is not."""
+    folder = new_name("found")
+    arn = recorded.other.create_secret(Name=f"{folder}/empty")["ARN"]
+    recorded.other.create_secret(Name=f"{folder}/marked", SecretString="{}")
+    recorded.other.delete_secret(SecretId=f"{folder}/marked", RecoveryWindowInDays=7)
+    assert recorded.store.find(folder, {}) == {f"{folder}/empty": Found(f"{folder}/empty", arn, None, {})}
+
+
+def test_no_filter_is_sent_that_aws_would_refuse(recorded: Recorded) -> None:
+    """What a filter does not take is compared here: in labels, while a prefix like that begins no name at all."""
+    sent: list[Any] = []
+    recorded.client.meta.events.register("provide-client-params", lambda params, **_: sent.append(params["Filters"]))
+    name = recorded.secret
+    labels = {"Größe": "a#b", "not": "!x", "team": "a"}
+    recorded.other.tag_resource(SecretId=name, Tags=[{"Key": key, "Value": labels[key]} for key in labels])
+    assert recorded.store.find(name, {"Größe": "a#b"})[name].labels == labels
+    assert recorded.store.find(name, {"not": "!x"}).keys() == {name}
+    assert recorded.store.find(name, {"Größe": "a#b", "not": "!x", "team": "a"}).keys() == {name}
+    assert recorded.store.find("!x", {}) == {}
+    assert [[(one["Key"], one["Values"]) for one in filters[1:]] for filters in sent] == [
+        [],
+        [("tag-key", ["not"])],
+        [("tag-key", ["not"]), ("tag-value", ["a"])],
+    ]
+
+
+def test_what_aws_lets_through_is_compared_again(store: AwsSecretStore, stub: AwsStub) -> None:
+    """Names and tags that only begin as asked, or fit in pieces of different tags, are not found."""
+    tags = {
+        "a/1": {"rotator": "auth0"},
+        "b/1": {"rotator": "auth0"},
+        "a/2": {"rotator": "auth0-eu"},
+        "a/3": {"rotator-x": "auth0"},
+        "a/4": {"rotator": "x", "team": "auth0"},
+    }
+    listed = [entry(name, Tags=[{"Key": key, "Value": tags[name][key]} for key in tags[name]]) for name in tags]
+    stub.on("ListSecrets", stub.reply(body={"SecretList": listed}))
+    assert set(store.find("a/", {"rotator": "auth0"})) == {"a/1"}
+
+
+def test_a_search_that_fails_names_the_store(store: AwsSecretStore, stub: AwsStub) -> None:
+    """What is refused, throttled or no answer of AWS is an error and never an empty answer."""
+    for reply, error in (
+        (stub.error("AccessDeniedException"), StoreDenied),
+        (stub.error("ThrottlingException"), StoreUnavailable),
+        (stub.reply(body={}), StoreUnavailable),
+        (stub.reply(body={"SecretList": [], "NextToken": "again"}), StoreUnavailable),
+    ):
+        stub.on("ListSecrets", reply)
+        with pytest.raises(error, match="store main"):
+            store.find("a", {})

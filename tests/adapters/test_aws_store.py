@@ -68,6 +68,9 @@ class SecretsOnMoto(SecretStoreHarness):
     def raw_delete(self, secret: str) -> None:
         self.client.delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
 
+    def raw_label(self, secret: str, labels: dict[str, str]) -> None:
+        self.client.tag_resource(SecretId=secret, Tags=[{"Key": key, "Value": labels[key]} for key in labels])
+
     def reopened(self) -> AwsSecretStore:
         return DatedStore("main", self._client("moto"), SystemClock())
 

@@ -99,6 +99,9 @@ class SecretsOnDisk(OnDisk, SecretStoreHarness):
     def raw_delete(self, secret: str) -> None:
         sql(self.path, "DELETE FROM secret WHERE name = ?", secret)
 
+    def raw_label(self, secret: str, labels: dict[str, str]) -> NoReturn:
+        cannot_show("the local store has no labels")
+
     def damage(self, secret: str) -> None:
         sql(self.path, "UPDATE secret SET sealed = substr(sealed, 5) WHERE name = ?", secret)
 
@@ -325,3 +328,24 @@ def test_reading_many_makes_no_file(tmp_path: Path) -> None:
     answers = local_store(tmp_path / "var" / "rotator.db").read_many(["a", "b"])
     assert [type(answer) for answer in answers.values()] == [SecretNotFound] * 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_begin_alike_are_found_and_their_neighbours_are_not(tmp_path: Path) -> None:
+    """Wherever a prefix ends, exactly the names that begin so are found, characters at the ends of Unicode included."""
+    names = ["A/1", "a", "a-1", "a/", "a/1", "a/\U0010ffff", "a/é", "a0", "a\uffff", "b", "é"]
+    names.sort()
+    store = local_store(tmp_path / "rotator.db")
+    for name in reversed(names):
+        store.compare_and_swap(name, A_DOCUMENT, expected=None, write_id="w")
+    for prefix in ("", "A", "a", "a/", "a/\U0010ffff", "b", "c", "é", "\U0010ffff"):
+        assert list(store.find(prefix, {})) == [name for name in names if name.startswith(prefix)]
+
+
+def test_whoever_asks_for_a_label_finds_nothing(tmp_path: Path) -> None:
+    """The local store has no labels, so no secret carries one."""
+    seed(tmp_path / "rotator.db")
+    store = local_store(tmp_path / "rotator.db")
+    assert set(store.find("", {})) == {"a"}
+    assert store.find("", {"rotator": ""}) == {}
+    assert local_store(tmp_path / "nothing.db").find("", {}) == {}
+    assert [file.name for file in tmp_path.iterdir()] == ["rotator.db"]

@@ -69,6 +69,9 @@ class SecretsInMemory(Memory, SecretStoreHarness):
     def raw_delete(self, secret: str) -> None:
         self.memory.raw_delete(secret)
 
+    def raw_label(self, secret: str, labels: dict[str, str]) -> None:
+        self.memory.raw_label(secret, labels)
+
     def reopened(self) -> MemorySecretStore:
         return self.memory
 

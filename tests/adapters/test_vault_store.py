@@ -53,6 +53,9 @@ class Harness(SecretStoreHarness):
     def raw_delete(self, secret: str) -> None:
         self.vault.raw("DELETE", f"{MOUNT}/data/{secret}")
 
+    def raw_label(self, secret: str, labels: dict[str, str]) -> None:
+        self.vault.raw("POST", f"{MOUNT}/metadata/{secret}", {"custom_metadata": labels})
+
     def reopened(self) -> SecretStore:
         return VaultSecretStore("vault", self.vault.session(), MOUNT)
 

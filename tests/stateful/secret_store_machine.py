@@ -103,6 +103,16 @@ class SecretStoreMachine(RuleBasedStateMachine):
             assert self.identities.setdefault(name, listed.identity) == listed.identity
 
     @rule(replica=replicas, secret=secrets)
+    def find(self, replica: int, secret: int) -> None:
+        name = self.names[secret]
+        real, modelled = self._store(replica).find(name, {}), self.model.find(name, {})
+        assert real.keys() == modelled.keys()
+        for known, found in real.items():
+            version = modelled[known].version
+            assert found.version == (version and self.real_of[known, version])
+            assert self.identities.setdefault(known, found.identity) == found.identity
+
+    @rule(replica=replicas, secret=secrets)
     def prove(self, replica: int, secret: int) -> None:
         name = self.names[secret]
         real = outcome(lambda: self._store(replica).prove_writable(name))

@@ -12,9 +12,9 @@ from rotator.model import Document, Malformed, Versioned
 from rotator.testing.memory import MemorySecretStore, VirtualClock, _Version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from rotator.model import Listed
+    from rotator.model import Found, Listed
     from tests.stateful.differences import SecretDifferences
 
 NO_VALUE = "\0no value"
@@ -57,6 +57,11 @@ class SecretsModel(MemorySecretStore):
     def versions(self, secrets: Sequence[str]) -> dict[str, Listed]:
         """Leave out what has no current version."""
         return {name: listed for name, listed in super().versions(secrets).items() if listed.version != "0"}
+
+    def find(self, prefix: str, labels: Mapping[str, str]) -> dict[str, Found]:
+        """Give what has no current version none."""
+        found = super().find(prefix, labels)
+        return {name: replace(one, version=None) if one.version == "0" else one for name, one in found.items()}
 
     def copy(self) -> SecretsModel:
         """Return a model that stands where this one stands."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rotator.audit.events import AuditEvent
     from rotator.errors import StoreError
-    from rotator.model import Document, Listed, RefreshRequest, TokenAnswer, Versioned
+    from rotator.model import Document, Found, Listed, RefreshRequest, TokenAnswer, Versioned
     from rotator.ports import RecordWriter
     from rotator.records import SealedEntry, StateRecord
     from rotator.testing.sim.faults import Kind
@@ -123,6 +123,10 @@ class SimStore(_Port):
     def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`."""
         return self.world.store.versions(secrets)
+
+    def find(self, prefix: str, labels: Mapping[str, str]) -> Mapping[str, Found]:
+        """See `SecretStore.find`."""
+        return self.world.store.find(prefix, labels)
 
     def prove_writable(self, secret: str) -> None:
         """See `SecretStore.prove_writable`."""
