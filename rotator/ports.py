@@ -6,7 +6,7 @@ answer is known, and what they say was written is durable when they return.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from rotator.bulk import BulkReads
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rotator.audit.events import AuditEvent, EventName
+    from rotator.errors import StoreError
     from rotator.model import Credential, Document, RefreshRequest, TokenAnswer, Versioned
     from rotator.records import SealedEntry, StateRecord
 
@@ -111,6 +112,10 @@ class SecretStore(BulkReads, Protocol):
         ...
 
 
+Stored: TypeAlias = "tuple[Mapping[str, Any] | None, int]"
+"""A state record as it is stored: body and revision; `(None, 0)` when there is none."""
+
+
 class StateStore(Protocol):
     """Small JSON records under compare-and-swap."""
 
@@ -119,7 +124,12 @@ class StateStore(Protocol):
         """Whether every replica of a deployment sees the same records."""
         ...
 
-    def read(self, key: str) -> tuple[Mapping[str, Any] | None, int]:
+    @property
+    def batch(self) -> int:
+        """How many keys `read_many` reads with one call of the backend; at least 1."""
+        ...
+
+    def read(self, key: str) -> Stored:
         """Return the record's body and revision; `(None, 0)` when there is none.
 
         Strongly consistent: what a returned write left is seen.
@@ -129,6 +139,21 @@ class StateStore(Protocol):
             StoreDenied: Not allowed.
             StoreCorrupt: The stored bytes cannot be decoded.
             StoreUnavailable: No answer.
+        """
+        ...
+
+    def read_many(self, keys: Sequence[str]) -> Mapping[str, Stored | StoreError]:
+        """Return what `read` returns for each of the keys; every key is in the answer, once.
+
+        Strongly consistent, record by record: the records need not be of one moment. A fault of a single record,
+        StoreCorrupt above all, stands in its place and is not raised, so that one bad record does not stop a fleet.
+        More than `batch` keys are read with several calls, and the failure of one loses the answers of all: who wants
+        to retry calls one by one asks for `batch` keys at a time.
+
+        Raises:
+            StoreMissing: As in `read`.
+            StoreDenied: Not allowed.
+            StoreUnavailable: No answer, or not for every key.
         """
         ...
 

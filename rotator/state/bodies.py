@@ -1,13 +1,18 @@
-"""A record's body as JSON text, read strictly, and the revision that a write of it makes.
-
-What no rotator wrote is refused, whatever a parser makes of it.
-"""
+"""What the state stores share: a body as JSON text, read strictly, its revisions, and reading records one by one."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from rotator.errors import StoreCorrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rotator.errors import StoreError
+    from rotator.ports import Stored
 
 _STEPS = 2**20
 """Greatest step from one revision to the next: 2^33 writes of one record stay below 2^53."""
@@ -24,7 +29,7 @@ def revision_after(expected: int, text: str) -> int:
 
 
 def body_of(text: object) -> dict[str, Any]:
-    """Return the body that a text holds.
+    """Return the body that a text holds; what no rotator wrote is refused, whatever a parser makes of it.
 
     A name that stands twice is refused wherever it stands: a second `presented` would hide the claims of the first.
 
@@ -40,6 +45,21 @@ def body_of(text: object) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ValueError("no object")  # noqa: TRY004 - as above
     return body
+
+
+def one_by_one(read: Callable[[str], Stored], keys: Iterable[str]) -> dict[str, Stored | StoreError]:
+    """Return what `StateStore.read_many` does, by single reads.
+
+    Raises:
+        StoreError: As `read`, but for StoreCorrupt, which stands in the record's place.
+    """
+    found: dict[str, Stored | StoreError] = {}
+    for key in dict.fromkeys(keys):
+        try:
+            found[key] = read(key)
+        except StoreCorrupt as error:
+            found[key] = error
+    return found
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,22 +6,34 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from rotator.aws_errors import AWS_ERRORS, Subject, code_of, mapped, mentions
-from rotator.errors import StoreCorrupt, StoreError, StoreMissing, StoreRejected, VersionConflict
-from rotator.state.bodies import body_of, revision_after
+from rotator.errors import (
+    StoreCorrupt,
+    StoreDenied,
+    StoreError,
+    StoreMissing,
+    StoreRejected,
+    StoreUnavailable,
+    VersionConflict,
+)
+from rotator.state.bodies import body_of, one_by_one, revision_after
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
     from rotator.aws_errors import AwsError, Effect
+    from rotator.ports import Stored
 
 MAX_ITEM_BYTES: Final = 400 * 1024
 """The limit of an item: the UTF-8 lengths of its attributes' names and values ("Quotas in Amazon DynamoDB")."""
 
 MAX_KEY_BYTES: Final = 2048
 """The limit of a partition key (the same page)."""
+
+BATCH: Final = 100
+"""How many items one BatchGetItem takes (API reference)."""
 
 REVISION_BYTES: Final = 21
 """The most that a number takes ("DynamoDB item sizes and formats")."""
@@ -49,10 +61,12 @@ class DynamoDbStateStore:
     """
 
     shared = True
+    batch = BATCH
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
+        self._batches_allowed = True
         self._subject = Subject(
             f"DynamoDB table {table}",
             StoreMissing,
@@ -61,7 +75,7 @@ class DynamoDbStateStore:
             " --key-schema AttributeName=id,KeyType=HASH --billing-mode PAY_PER_REQUEST",
         )
 
-    def read(self, key: str) -> tuple[Mapping[str, Any] | None, int]:
+    def read(self, key: str) -> Stored:
         """See `StateStore.read`. A consistent GetItem."""
         try:
             answer = self._client.get_item(TableName=self._table, Key={"id": {"S": key}}, ConsistentRead=True)
@@ -69,6 +83,24 @@ class DynamoDbStateStore:
             raise self._mapped(error, "read") from None
         item = answer.get("Item")
         return (None, 0) if item is None else self._decoded(key, item)
+
+    def read_many(self, keys: Sequence[str]) -> Mapping[str, Stored | StoreError]:
+        """See `StateStore.read_many`. A consistent BatchGetItem for every 100 keys.
+
+        A key that DynamoDB does not take, and that no record can have, is a StoreRejected in its place: it would fail
+        the whole call. Where the policy allows GetItem and not BatchGetItem, the items are read one by one, from the
+        first refusal on.
+        """
+        found: dict[str, Stored | StoreError] = {}
+        asked: list[str] = []
+        for key in dict.fromkeys(keys):
+            if (fault := self._key_fault(key)) is None:
+                asked.append(key)
+            else:
+                found[key] = fault
+        for first in range(0, len(asked), BATCH):
+            found |= self._read_batch(asked[first : first + BATCH])
+        return found
 
     def compare_and_swap(self, key: str, body: Mapping[str, Any], *, expected: int) -> int:
         """See `StateStore.compare_and_swap`. One conditional PutItem."""
@@ -124,7 +156,46 @@ class DynamoDbStateStore:
             if code_of(error) != CONFLICT:
                 raise self._mapped(error, "stage") from None
 
-    def _decoded(self, key: str, item: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
+    def _read_batch(self, keys: list[str]) -> dict[str, Stored | StoreError]:
+        if not self._batches_allowed:
+            return one_by_one(self.read, keys)
+        try:
+            items = self._items(keys)
+        except StoreDenied:
+            found = one_by_one(self.read, keys)  # raises as well where it is not the policy of this one action
+            self._batches_allowed = False
+            return found
+        return one_by_one(lambda key: self._decoded(key, items[key]) if key in items else (None, 0), keys)
+
+    def _items(self, keys: list[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the items that exist, by key.
+
+        What an answer leaves out is asked for again at once: 16 MB in all and 1 MB of one partition is what it holds
+        (API reference). So there are at most as many calls as keys. No wait is needed here: a table so throttled that
+        it processes nothing answers with an error, and the caller's retries wait.
+        """
+        items: dict[str, Mapping[str, Any]] = {}
+        left: list[Any] = [{"id": {"S": key}} for key in keys]
+        while left:
+            asked = len(left)
+            try:
+                answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": left, "ConsistentRead": True}})
+            except AWS_ERRORS as error:
+                raise self._mapped(error, "read") from None
+            try:
+                items |= {item["id"]["S"]: item for found in answer["Responses"].values() for item in found}
+                left = [key for missed in answer.get("UnprocessedKeys", {}).values() for key in missed["Keys"]]
+            except KeyError:
+                # A foreign object without these members would pass for a table without records.
+                raise self._unanswered("the answer is of another service") from None
+            if len(left) >= asked:
+                raise self._unanswered("BatchGetItem processed nothing")
+        return items
+
+    def _unanswered(self, why: str) -> StoreUnavailable:
+        return StoreUnavailable(f"{self._subject.what}: {why}", hint="it is tried again")
+
+    def _decoded(self, key: str, item: Mapping[str, Any]) -> Stored:
         try:
             revision, body = int(item["revision"]["N"]), body_of(item["body"]["S"])
             if revision < 1:
@@ -136,11 +207,16 @@ class DynamoDbStateStore:
             ) from None
         return body, revision
 
-    def _require_fitting(self, key: str, text: str) -> None:
+    def _key_fault(self, key: str) -> StoreRejected | None:
         key_bytes = len(key.encode())
-        size = len("idrevisionbody") + REVISION_BYTES + key_bytes + len(text.encode())
-        if not 0 < key_bytes <= MAX_KEY_BYTES:
-            raise StoreRejected(f"{self._what(key)}: the key has {key_bytes} bytes, not 1 to {MAX_KEY_BYTES}")
+        if 0 < key_bytes <= MAX_KEY_BYTES:
+            return None
+        return StoreRejected(f"{self._what(key)}: the key has {key_bytes} bytes, not 1 to {MAX_KEY_BYTES}")
+
+    def _require_fitting(self, key: str, text: str) -> None:
+        if fault := self._key_fault(key):
+            raise fault
+        size = len("idrevisionbody") + REVISION_BYTES + len(key.encode()) + len(text.encode())
         if size > MAX_ITEM_BYTES:
             raise StoreRejected(
                 f"{self._what(key)}: the item has {size} bytes, more than the {MAX_ITEM_BYTES} that DynamoDB takes",

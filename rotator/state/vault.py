@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from rotator.errors import StoreCorrupt, StoreRejected, VersionConflict
-from rotator.state.bodies import body_of
+from rotator.state.bodies import body_of, one_by_one
 from rotator.vault_errors import CasMismatch
 from rotator.vault_kv import VaultKv
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from rotator.errors import StoreError
+    from rotator.ports import Stored
     from rotator.vault_session import VaultSession
 
 
@@ -33,12 +35,13 @@ class VaultStateStore:
     """
 
     shared = True
+    batch = 1
 
     def __init__(self, session: VaultSession, mount: str, path: str) -> None:
         self._kv = VaultKv(session, mount)
         self._path = "/".join(part for part in path.split("/") if part)
 
-    def read(self, key: str) -> tuple[Mapping[str, Any] | None, int]:
+    def read(self, key: str) -> Stored:
         """See `StateStore.read`.
 
         Raises:
@@ -62,6 +65,10 @@ class VaultStateStore:
                 hint="somebody else wrote it: restore the version just before theirs; an older one forgets claims",
             ) from None
         return body, found.number
+
+    def read_many(self, keys: Sequence[str]) -> Mapping[str, Stored | StoreError]:
+        """See `StateStore.read_many`. Vault has no call for several entries."""
+        return one_by_one(self.read, keys)
 
     def compare_and_swap(self, key: str, body: Mapping[str, Any], *, expected: int) -> int:
         """See `StateStore.compare_and_swap`."""

@@ -18,7 +18,7 @@ from rotator.documents import document_text, parse_document
 from rotator.errors import SecretNotFound, StoreCorrupt, VersionConflict
 from rotator.model import Found, Listed, Versioned
 from rotator.record_bodies import state_record, to_body
-from rotator.state.bodies import revision_after
+from rotator.state.bodies import one_by_one, revision_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rotator.audit.events import AuditEvent
     from rotator.errors import StoreError
     from rotator.model import Document, Malformed
-    from rotator.ports import Clock, RecordWriter, StateStore
+    from rotator.ports import Clock, RecordWriter, StateStore, Stored
     from rotator.records import SealedEntry, StateRecord
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -238,12 +238,14 @@ class MemorySecretStore:
 class MemoryStateStore:
     """A state store in memory. Bodies are held as JSON text, so that a caller's later changes do not reach them."""
 
+    batch = 100
+
     def __init__(self, *, shared: bool = True) -> None:
         self.shared = shared
         self._lock = threading.Lock()
         self._records: dict[str, tuple[str, int]] = {}
 
-    def read(self, key: str) -> tuple[Mapping[str, Any] | None, int]:
+    def read(self, key: str) -> Stored:
         """See `StateStore.read`."""
         with self._lock:
             if key not in self._records:
@@ -254,6 +256,10 @@ class MemoryStateStore:
         except ValueError:
             raise StoreCorrupt(f"memory state, key {key}: not JSON") from None
         return body, revision
+
+    def read_many(self, keys: Sequence[str]) -> Mapping[str, Stored | StoreError]:
+        """See `StateStore.read_many`."""
+        return one_by_one(self.read, keys)
 
     def compare_and_swap(self, key: str, body: Mapping[str, Any], *, expected: int) -> int:
         """See `StateStore.compare_and_swap`."""

@@ -157,6 +157,51 @@ class StateStoreContract:
         assert "secret/a" in str(caught.value)
         assert harness.store.read("secret/b") == ({"n": 1}, revision)
 
+    # ------------------------------------------------------------------------------------- reading many at once
+
+    def test_reading_many_says_of_each_key_what_a_read_says(self, harness: StateStoreHarness) -> None:
+        """Records that are there and keys that have none come back as `read` has them, each key once."""
+        for number, key in enumerate(_KEYS):
+            harness.store.compare_and_swap(key, {"number": number}, expected=0)
+        harness.store.compare_and_swap(_KEYS[0], {"again": True}, expected=harness.store.read(_KEYS[0])[1])
+        asked = [*_KEYS, "secret/none", _KEYS[3], "secret/none"]
+        for store in (harness.store, harness.reopened()):
+            found = store.read_many(asked)
+            assert set(found) == {*_KEYS, "secret/none"}
+            assert found == {key: store.read(key) for key in found}
+            assert found["secret/none"] == (None, 0)
+
+    def test_reading_many_takes_any_number_of_keys(self, harness: StateStoreHarness) -> None:
+        """None, a whole batch and one more than two batches are all answered in full."""
+        batch = harness.store.batch
+        assert batch >= 1
+        keys = [f"secret/{number}" for number in range(2 * batch + 1)]
+        revision = harness.store.compare_and_swap(keys[-1], {"last": True}, expected=0)
+        assert harness.store.read_many([]) == {}
+        assert harness.store.read_many(keys[:batch]) == dict.fromkeys(keys[:batch], (None, 0))
+        last = {keys[-1]: ({"last": True}, revision)}
+        assert harness.store.read_many(keys) == {**dict.fromkeys(keys, (None, 0)), **last}
+
+    def test_a_damaged_record_does_not_stop_the_others(self, harness: StateStoreHarness) -> None:
+        """Among many, a damaged record is a StoreCorrupt that names it, and every other one is read."""
+        expected: dict[str, Any] = {}
+        for key in ("secret/a", "secret/b", "secret/c"):
+            expected[key] = ({"of": key}, harness.store.compare_and_swap(key, {"of": key}, expected=0))
+        harness.damage("secret/b")
+        found = dict(harness.store.read_many([*expected, "secret/none"]))
+        corrupt = found.pop("secret/b")
+        assert isinstance(corrupt, StoreCorrupt)
+        assert "secret/b" in str(corrupt)
+        del expected["secret/b"]
+        assert found == {**expected, "secret/none": (None, 0)}
+
+    def test_reading_many_sees_the_newest_write_of_another_instance(self, harness: StateStoreHarness) -> None:
+        """What another instance wrote a moment ago is what reading many returns."""
+        other, revision = harness.reopened(), 0
+        for number in range(5):
+            revision = other.compare_and_swap("secret/a", {"n": number}, expected=revision)
+            assert harness.store.read_many(["secret/a"]) == {"secret/a": ({"n": number}, revision)}
+
     # -------------------------------------------------------------------------------------- listing and proving
 
     def test_keys_are_those_that_begin_with_the_prefix(self, harness: StateStoreHarness) -> None:
@@ -244,6 +289,7 @@ class StateStoreContract:
 def _every_verb(store: StateStore, error: type[StoreError]) -> None:
     for verb in (
         lambda: store.read("secret/a"),
+        lambda: store.read_many(["secret/a", "secret/b"]),
         lambda: store.compare_and_swap("secret/a", {"n": 2}, expected=0),
         lambda: store.keys("secret/"),
         store.prove_writable,

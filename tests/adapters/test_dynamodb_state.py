@@ -237,6 +237,87 @@ def test_a_record_whose_answer_is_cut_is_not_taken_for_absent(on_stub: DynamoDbS
         on_stub.read("secret/a")
 
 
+def item(key: str, revision: int = 1) -> dict[str, Any]:
+    return {"id": {"S": key}, "revision": {"N": str(revision)}, "body": {"S": "{}"}}
+
+
+def batch(*items: dict[str, Any], left: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return what BatchGetItem answers."""
+    keys = [{"id": {"S": key}} for key in left]
+    return {"Responses": {"state": list(items)}, "UnprocessedKeys": {"state": {"Keys": keys}} if keys else {}}
+
+
+def test_many_records_are_read_a_hundred_at_a_time(on_stub: DynamoDbStateStore, stub: AwsStub) -> None:
+    """250 keys, one of them twice, are three consistent BatchGetItem calls, and no key is asked for twice."""
+    stub.on("BatchGetItem", stub.reply(body=batch()))
+    keys = [f"secret/{number}" for number in range(250)]
+    assert on_stub.batch == 100
+    assert on_stub.read_many([*keys, keys[0]]) == dict.fromkeys(keys, (None, 0))
+    assert stub.operations == ["BatchGetItem"] * 3
+    tables = [request["RequestItems"]["state"] for _, request in stub.calls]
+    assert [table["ConsistentRead"] for table in tables] == [True] * 3
+    assert [len(table["Keys"]) for table in tables] == [100, 100, 50]
+    assert [key["id"]["S"] for table in tables for key in table["Keys"]] == keys
+
+
+def test_what_a_batch_leaves_out_is_asked_for_again(on_stub: DynamoDbStateStore, stub: AwsStub) -> None:
+    """Unprocessed keys are asked for until there are none; none of them passes for an absent record."""
+    stub.on(
+        "BatchGetItem",
+        stub.reply(body=batch(item("c"), left=("a", "b"))),
+        stub.reply(body=batch(left=("a",))),
+        stub.reply(body=batch(item("a", 7))),
+    )
+    assert on_stub.read_many(["a", "b", "c"]) == {"a": ({}, 7), "b": (None, 0), "c": ({}, 1)}
+    asked = [[key["id"]["S"] for key in request["RequestItems"]["state"]["Keys"]] for _, request in stub.calls]
+    assert asked == [["a", "b", "c"], ["a", "b"], ["a"]]
+
+
+def test_a_batch_that_gets_nowhere_is_unavailable(on_stub: DynamoDbStateStore, stub: AwsStub) -> None:
+    """Keys that stay unprocessed are StoreUnavailable after as many calls as made some progress, and one more."""
+    stub.on("BatchGetItem", stub.reply(body=batch(item("a"), left=("b",))), stub.reply(body=batch(left=("b",))))
+    with pytest.raises(StoreUnavailable, match="processed nothing"):
+        on_stub.read_many(["a", "b"])
+    assert stub.operations == ["BatchGetItem"] * 2
+
+
+def test_an_answer_to_a_batch_that_is_not_its_own_is_no_empty_table(on_stub: DynamoDbStateStore, stub: AwsStub) -> None:
+    """A JSON object without the items is StoreUnavailable: records that look absent would be forgotten claims."""
+    stub.on("BatchGetItem", stub.reply(body={"status": "ok"}))
+    with pytest.raises(StoreUnavailable, match="another service"):
+        on_stub.read_many(["a"])
+
+
+def test_without_the_permission_for_batches_records_are_read_one_by_one(
+    on_stub: DynamoDbStateStore, stub: AwsStub
+) -> None:
+    """After the first refusal of BatchGetItem single reads do, and BatchGetItem is not asked for again."""
+    stub.on("BatchGetItem", stub.error("AccessDeniedException"))
+    stub.on("GetItem", stub.reply(body={"Item": item("x", 4)}))
+    assert on_stub.read_many(["a", "b"]) == {"a": ({}, 4), "b": ({}, 4)}
+    assert on_stub.read_many(["c"]) == {"c": ({}, 4)}
+    assert stub.operations == ["BatchGetItem", "GetItem", "GetItem", "GetItem"]
+
+
+def test_a_denial_of_everything_does_not_end_the_batches(on_stub: DynamoDbStateStore, stub: AwsStub) -> None:
+    """Credentials that expired for a while teach nothing about BatchGetItem: it is asked again afterwards."""
+    stub.on("*", stub.error("ExpiredTokenException"))
+    with pytest.raises(StoreDenied):
+        on_stub.read_many(["a"])
+    stub.on("BatchGetItem", stub.reply(body=batch(item("a"))))
+    assert on_stub.read_many(["a"]) == {"a": ({}, 1)}
+    assert stub.operations == ["BatchGetItem", "GetItem", "BatchGetItem"]
+
+
+@pytest.mark.parametrize("key", ["", "k" * 2049])
+def test_a_key_that_dynamodb_does_not_take_does_not_stop_the_others(on_moto: TableHarness, key: str) -> None:
+    """Among many, an empty or overlong key is StoreRejected in its place, and the others are read."""
+    revision = on_moto.store.compare_and_swap("secret/a", {"n": 1}, expected=0)
+    found = on_moto.store.read_many([key, "secret/a"])
+    assert isinstance(found[key], StoreRejected)
+    assert found["secret/a"] == ({"n": 1}, revision)
+
+
 @pytest.mark.parametrize(
     ("code", "status", "reading", "writing", "proving"),
     [
@@ -260,6 +341,7 @@ def test_an_error_of_dynamodb_says_what_may_be_done(
     stub.on("*", stub.error(code, status=status))
     for verb, expected in (
         (lambda: on_stub.read("secret/a"), reading),
+        (lambda: on_stub.read_many(["secret/a"]), reading),
         (lambda: on_stub.keys("secret/"), reading),
         (lambda: on_stub.compare_and_swap("secret/a", {}, expected=0), writing),
         (on_stub.prove_writable, proving),

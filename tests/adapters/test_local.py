@@ -174,6 +174,16 @@ class TestLocalStateStore(StateStoreContract):
         with pytest.raises(StoreCorrupt, match="no JSON object"):
             store.read("secret/a")
 
+    def test_a_text_that_is_no_utf_8_does_not_stop_the_others(self, tmp_path: Path) -> None:
+        """Among many, a body of bytes that SQLite hands to nobody is StoreCorrupt, and the others are read."""
+        store = LocalStateStore(tmp_path / "rotator.db")
+        revisions = {key: store.compare_and_swap(key, {}, expected=0) for key in ("secret/a", "secret/b")}
+        sql(tmp_path / "rotator.db", "UPDATE record SET body = CAST(x'ff' AS TEXT) WHERE key = 'secret/b'")
+        found = store.read_many(["secret/a", "secret/b", "secret/c"])
+        assert found["secret/a"] == ({}, revisions["secret/a"])
+        assert isinstance(found["secret/b"], StoreCorrupt)
+        assert found["secret/c"] == (None, 0)
+
 
 # ------------------------------------------------------------------------------------------------------- the file
 

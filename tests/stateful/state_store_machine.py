@@ -63,6 +63,18 @@ class StateStoreMachine(RuleBasedStateMachine):
         assert repr(body) == repr(expected_body) or not _is_ordered(body, expected_body)
         self._same_revision(name, revision, expected_revision)
 
+    @rule(replica=replicas, asked=st.lists(keys, max_size=6))
+    def read_many(self, replica: int, asked: list[int]) -> None:
+        names = [self.keys[key] for key in asked]
+        real, modelled = self._store(replica).read_many(names), self.model.read_many(names)
+        assert set(real) == set(modelled)
+        for name, expected in modelled.items():
+            if isinstance(expected, RotatorError):
+                assert_same_error(real[name], expected)
+            else:
+                assert real[name][0] == expected[0]
+                self._same_revision(name, real[name][1], expected[1])
+
     @rule(replica=replicas, key=keys, basis=expectations, body=bodies)
     def swap(self, replica: int, key: int, basis: tuple[str, int], body: dict[str, Any]) -> None:
         self._swap(replica, key, basis, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rotator.answers import classify
@@ -16,6 +17,7 @@ from rotator.errors import (
 )
 from rotator.http_messages import HttpReply
 from rotator.model import InDoubt, Unavailable
+from rotator.testing.memory import MemoryStateStore
 from rotator.testing.sim.faults import PAUSES_S
 from rotator.testing.sim.schedule import START, Crash, Process
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from rotator.audit.events import AuditEvent
     from rotator.errors import StoreError
     from rotator.model import Document, Found, Listed, RefreshRequest, TokenAnswer, Versioned
-    from rotator.ports import RecordWriter
+    from rotator.ports import RecordWriter, Stored
     from rotator.records import SealedEntry, StateRecord
     from rotator.testing.sim.faults import Kind
     from rotator.testing.sim.world import World
@@ -136,12 +138,23 @@ class SimState(_Port):
     """The state store."""
 
     shared = True
+    batch = MemoryStateStore.batch
 
-    def read(self, key: str) -> tuple[Mapping[str, Any] | None, int]:
+    def read(self, key: str) -> Stored:
         """See `StateStore.read`."""
-        found: tuple[Mapping[str, Any] | None, int] = self._read("state.read", lambda: self.world.state.read(key))
+        found: Stored = self._read("state.read", lambda: self.world.state.read(key))
         if key.startswith("provider/"):
             self.world.watch.looked_at_cooldown(self.process)
+        return found
+
+    def read_many(self, keys: Sequence[str]) -> Mapping[str, Stored | StoreError]:
+        """See `StateStore.read_many`: a switch point for each call of the backend."""
+        found: dict[str, Stored | StoreError] = {}
+        for first in range(0, len(keys), self.batch):
+            some = keys[first : first + self.batch]
+            found |= self._read("state.read", partial(self.world.state.read_many, some))
+            if any(key.startswith("provider/") for key in some):
+                self.world.watch.looked_at_cooldown(self.process)
         return found
 
     def compare_and_swap(self, key: str, body: Mapping[str, Any], *, expected: int) -> int:
