@@ -2,49 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rotator.records import stored_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from rotator.model import Versioned
     from rotator.observe import Observed
     from rotator.records import StateRecord
 
 
-@dataclass(slots=True)
-class GrantIndex:
-    """Digests of the refresh tokens that documents hold, or that records say were spent, by credential."""
+_DIGEST = 8
+_ENTRY = _DIGEST + 4
+"""Bytes of a digest, and of an entry: a digest and its holder's number. Among a million tokens two share 64 bits by
+chance once in forty million fleets."""
 
-    _holders: dict[str, set[str]] = field(default_factory=dict)
-    _newest: dict[str, str] = field(default_factory=dict)
+
+class GrantIndex:
+    """Digests of the refresh tokens that documents hold, or that records say were spent, by credential.
+
+    A fleet of 100,000 has millions of spent tokens. A dict of digests with sets of names took a quarter of a kilobyte
+    for each; here each takes twelve bytes, in one of 65,536 byte arrays.
+    """
+
+    def __init__(self) -> None:
+        self._buckets: dict[bytes, bytearray] = {}
+        self._numbers: dict[str, int] = {}
+        self._names: list[str] = []
+        self._newest = bytearray()
 
     def add(self, name: str, stored: Versioned, record: StateRecord) -> None:
-        """Enter what was read of a credential: the token in its document, and those that were presented for it.
+        """Enter what was read of a credential: the token in its document, and those that were presented for it."""
+        self.enter(name, stored_digest(stored), (claim.digest for claim in record.presented))
+
+    def enter(self, name: str, newest: str, spent: Iterable[str]) -> None:
+        """Enter the digest of a credential's token, empty for none, and those of the tokens presented for it.
 
         A token that its document held before and that was never presented is free again: somebody took it out.
         """
-        before = self._newest.get(name)
-        if before:
-            self._holders[before].discard(name)
-        for claim in record.presented:
-            self._holders.setdefault(claim.digest, set()).add(name)
-        self.rotated(name, stored_digest(stored))
+        number = self._number(name)
+        before = self._newest_of(number)
+        if any(before):
+            self._leave(before, number)
+        for digest in spent:
+            self._enter(_short(digest), number)
+        self.rotated(name, newest)
 
     def rotated(self, name: str, digest: str) -> None:
         """Enter the digest of the token that a credential's document holds now; the one before counts as spent."""
+        number = self._number(name)
+        short = _short(digest) if digest else bytes(_DIGEST)
+        self._newest[number * _DIGEST : (number + 1) * _DIGEST] = short
         if digest:
-            self._newest[name] = digest
-            self._holders.setdefault(digest, set()).add(name)
-        else:
-            self._newest.pop(name, None)
+            self._enter(short, number)
 
     def sharer(self, name: str) -> str | None:
         """Return another credential that holds, or has spent, the token in this one's document."""
-        digest = self._newest.get(name)
-        others = self._holders.get(digest, set()) - {name} if digest else set()
+        number = self._numbers.get(name)
+        if number is None:
+            return None
+        newest = self._newest_of(number)
+        if not any(newest):
+            return None
+        others = (self._names[holder] for holder in self._holders(newest) if holder != number)
         return min(others, default=None)
+
+    def _number(self, name: str) -> int:
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self._names)
+            self._names.append(name)
+            self._newest += bytes(_DIGEST)
+        return number
+
+    def _newest_of(self, number: int) -> bytes:
+        return bytes(self._newest[number * _DIGEST : (number + 1) * _DIGEST])
+
+    def _enter(self, short: bytes, number: int) -> None:
+        bucket = self._buckets.setdefault(short[:2], bytearray())
+        entry = short + number.to_bytes(4)
+        if _position(bucket, entry) < 0:
+            bucket += entry
+
+    def _leave(self, short: bytes, number: int) -> None:
+        bucket = self._buckets.get(short[:2], bytearray())
+        position = _position(bucket, short + number.to_bytes(4))
+        if position >= 0:
+            del bucket[position : position + _ENTRY]
+
+    def _holders(self, short: bytes) -> Iterator[int]:
+        bucket = self._buckets.get(short[:2], bytearray())
+        position = _position(bucket, short)
+        while position >= 0:
+            yield int.from_bytes(bucket[position + _DIGEST : position + _ENTRY])
+            position = _position(bucket, short, position + _ENTRY)
 
     def judged(self, observed: Observed) -> Observed:
         """Enter what was observed, and return it with the sharer noted in it."""
@@ -59,3 +113,15 @@ class GrantIndex:
         if other is None:
             return observed
         return replace(observed, situation=replace(situation, shared_with=other))
+
+
+def _short(digest: str) -> bytes:
+    return bytes.fromhex(digest[: 2 * _DIGEST])
+
+
+def _position(bucket: bytearray, entry: bytes, begin: int = 0) -> int:
+    """Return where an entry begins that begins like this, from an entry's begin on; -1 where none does."""
+    position = bucket.find(entry, begin)
+    while position >= 0 and position % _ENTRY:
+        position = bucket.find(entry, position + 1)
+    return position
