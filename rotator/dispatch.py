@@ -127,15 +127,27 @@ class Dispatcher:
     _added: int = 0
 
     def add(self, job: Job) -> None:
-        """Queue a job; one that was looked at and is due goes straight into its lane."""
+        """Queue a job; one that was looked at and is due goes straight into its lane.
+
+        What was read in bulk has to be read again. Where its turn comes at once that is done first, without a slot: a
+        slot does not wait for a slow store. Behind others it is done when its turn comes, for it would be old by then.
+        """
         self._added += 1
         entry = (job.order, self._added, job)
-        if job.observed is None or not isinstance(policy.decide(job.observed.situation), policy.Due):
+        observed = job.observed
+        if observed is None or not isinstance(policy.decide(observed.situation), policy.Due):
             heapq.heappush(self._unseen, entry)
             return
-        job.lane = job.observed.provider_key
-        self.budget.learn(job.lane, job.credential.provider.rate_limit)
+        self.budget.learn(observed.provider_key, job.credential.provider.rate_limit)
+        if observed.in_bulk and self._turn_comes_soon(observed.provider_key, job.credential.store):
+            heapq.heappush(self._unseen, entry)
+            return
+        job.lane = observed.provider_key
         heapq.heappush(self._lanes.setdefault(_lane_of(job), Lane()).queue, entry)
+
+    def _turn_comes_soon(self, key: str, store: str) -> bool:
+        pace, lane = self.budget.pace(key), self._lanes.get((key, store))
+        return pace is None or lane is None or len(lane.queue) * pace.interval_s <= GOOD_FOR_S
 
     @property
     def waiting(self) -> int:
@@ -321,7 +333,7 @@ class Dispatcher:
         latest = self.latest(job.credential)
         if latest and self.clock.now() > latest:
             return outcomes.Deferred(job.credential.name, "no_time_left", None)
-        if observed is None or self.clock.now() - observed.at > timedelta(seconds=GOOD_FOR_S):
+        if observed is None or observed.in_bulk or self.clock.now() - observed.at > timedelta(seconds=GOOD_FOR_S):
             try:
                 observed = self.observer.observe(
                     job.credential,

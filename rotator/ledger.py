@@ -14,7 +14,7 @@ from rotator.redact import as_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rotator.ports import StateStore
+    from rotator.ports import StateStore, Stored
     from rotator.records import ProviderRecord, StateRecord
     from rotator.retrying import Retrier
 
@@ -61,7 +61,15 @@ class SecretLedger:
             StoreCorrupt: Also for a record that was deleted: the claims that it held are forgotten.
             StoreError: As `StateStore.read`, after retries.
         """
-        body, self._revision = self._retrier.call(lambda: self._state.read(self._key))
+        return self.take(self._retrier.call(lambda: self._state.read(self._key)))
+
+    def take(self, stored: Stored) -> StateRecord:
+        """Take over what was just read of the record.
+
+        Raises:
+            StoreCorrupt: As `load`.
+        """
+        body, self._revision = stored
         if body is None and self._revision > 0:
             raise StoreCorrupt(
                 f"the state record of {self._identity} was deleted, and its claims are forgotten",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rotator.errors import EscrowCorrupt
-from rotator.ledger import SecretLedger, provider_key
+from rotator.errors import EscrowCorrupt, RotatorError, StoreError, StoreUnavailable
+from rotator.ledger import SecretLedger, provider_key, secret_key
 from rotator.model import Document, Malformed
 from rotator.policy import Situation
 from rotator.received import opened
@@ -14,14 +15,14 @@ from rotator.records import digest_of
 from rotator.redact import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from rotator.cooldowns import Cooldowns
     from rotator.model import Actor, Credential, Versioned
     from rotator.policy import Waiting
-    from rotator.ports import Clock, Escrow, Seal, SecretStore, StateStore
-    from rotator.records import SealedEntry, StateRecord
+    from rotator.ports import Clock, Escrow, Seal, SecretStore, StateStore, Stored
+    from rotator.records import ProviderRecord, SealedEntry, StateRecord
     from rotator.retrying import Retrier
 
 
@@ -31,12 +32,40 @@ class Observed:
 
     Args:
         at: When the reading began; what is older than a few seconds is read again before it is acted on.
+        in_bulk: Read together with others, for planning; read again before it is acted on, however young.
     """
 
     situation: Situation
     ledger: SecretLedger
     provider_key: str
     at: datetime
+    in_bulk: bool = False
+
+
+@dataclass(slots=True)
+class ProviderReads:
+    """Providers' records, each read from the state once while it is young. Thread-safe: at worst one is read twice.
+
+    Args:
+        young_s: How long a reading counts.
+    """
+
+    cooldowns: Cooldowns
+    clock: Clock
+    young_s: float
+    _read: dict[str, tuple[ProviderRecord, datetime]] = field(default_factory=dict)
+
+    def of(self, key: str) -> ProviderRecord:
+        """Return the record.
+
+        Raises:
+            StoreError: The state cannot be read.
+        """
+        known = self._read.get(key)
+        now = self.clock.now()
+        if known is None or not timedelta(0) <= now - known[1] <= timedelta(seconds=self.young_s):
+            known = self._read[key] = self.cooldowns.record(key), now
+        return known[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +102,93 @@ class Observer:
         store = self.stores[credential.store]
         stored = self.retrier.call(lambda: store.read(credential.secret))
         ledger = SecretLedger(self.state, stored.identity, self.retrier)
-        record = ledger.load()
-        key = provider_key(credential.provider.token_endpoint, client_id_of(credential, stored))
-        provider = self.cooldowns.record(key)
-        waiting = self._waiting(record, stored)
+        ledger.load()
+        provider = self.cooldowns.record(provider_key_of(credential, stored))
+        observed = self._observed(credential, stored, ledger, provider, at)
+        situation = replace(
+            observed.situation, horizon_s=horizon_s, force=force, start_at=start_at, shared_with=shared_with
+        )
+        return replace(observed, situation=situation)
+
+    def observe_many(
+        self,
+        credentials: Sequence[Credential],
+        providers: ProviderReads,
+        *,
+        horizon_s: float = 0.0,
+        force: bool = False,
+    ) -> list[Observed | RotatorError]:
+        """Read everything about credentials of one store, in as few calls as store and state take; errors are values.
+
+        For planning: what is to be acted on is observed by itself (`rotator.bulk`), and marked so here.
+
+        Args:
+            providers: The providers' records, each read once while it is young.
+        """
+        at = self.clock.now()
+        store = self.stores[credentials[0].store]
+        answers = store.read_many([credential.secret for credential in credentials])
+        found = {secret: stored for secret, stored in answers.items() if not isinstance(stored, StoreError)}
+        if not found and len(credentials) > 1:
+            # The store does not answer at all: one more question, with the usual retries, tells for all of them.
+            error = self._attempted(credentials[0], horizon_s=horizon_s, force=force)
+            if isinstance(error, StoreUnavailable):
+                return [error] * len(credentials)
+        try:
+            records = self._records([stored.identity for stored in found.values()])
+        except RotatorError as error:
+            return [error] * len(credentials)
+        results: list[Observed | RotatorError] = []
+        for credential in credentials:
+            stored = found.get(credential.secret)
+            if stored is None:
+                unread = answers[credential.secret]
+                again = isinstance(unread, StoreUnavailable)  # this one only, or only in bulk
+                results.append(
+                    self._attempted(credential, horizon_s=horizon_s, force=force)
+                    if again or not isinstance(unread, StoreError)
+                    else unread
+                )
+                continue
+            try:
+                ledger = SecretLedger(self.state, stored.identity, self.retrier)
+                record = records[secret_key(stored.identity)]
+                if isinstance(record, StoreError):
+                    raise record
+                ledger.take(record)
+                provider = providers.of(provider_key_of(credential, stored))
+                observed = self._observed(credential, stored, ledger, provider, at)
+                situation = replace(observed.situation, horizon_s=horizon_s, force=force)
+                results.append(replace(observed, situation=situation, in_bulk=True))
+            except RotatorError as error:
+                results.append(error)
+        return results
+
+    def _attempted(self, credential: Credential, *, horizon_s: float, force: bool) -> Observed | RotatorError:
+        try:
+            return self.observe(credential, horizon_s=horizon_s, force=force)
+        except RotatorError as error:
+            return error
+
+    def _records(self, identities: Sequence[str]) -> Mapping[str, Stored | StoreError]:
+        keys = [secret_key(identity) for identity in identities]
+        return self.retrier.call(lambda: self.state.read_many(keys)) if keys else {}
+
+    def _observed(
+        self, credential: Credential, stored: Versioned, ledger: SecretLedger, provider: ProviderRecord, at: datetime
+    ) -> Observed:
         situation = Situation(
             credential=credential,
             stored=stored,
-            record=record,
+            record=ledger.record,
             provider=provider,
-            waiting=waiting,
+            waiting=self._waiting(ledger.record, stored),
             now=self.clock.now(),
             holder=self.actor.holder,
             place=self.escrow.place,
             escrow_shared=self.escrow.shared,
-            horizon_s=horizon_s,
-            force=force,
-            start_at=start_at,
-            shared_with=shared_with,
         )
-        return Observed(situation, ledger, key, at)
+        return Observed(situation, ledger, provider_key_of(credential, stored), at)
 
     def _waiting(self, record: StateRecord, stored: Versioned) -> tuple[Waiting, ...]:
         """Open what waits; an entry that does not open matters only when it may succeed the token in the document."""
@@ -120,6 +216,11 @@ class Observer:
         digest = digest_of(Secret(token))
         claim = record.claim_on(digest)
         return entry.parent == digest or (claim is not None and claim.outcome == "open")
+
+
+def provider_key_of(credential: Credential, stored: Versioned) -> str:
+    """Return the key of the record that the credential's provider and client share."""
+    return provider_key(credential.provider.token_endpoint, client_id_of(credential, stored))
 
 
 def client_id_of(credential: Credential, stored: Versioned) -> str | None:

@@ -16,11 +16,12 @@ from rotator.documents import stored_tokens
 from rotator.errors import Defect, RotatorError
 from rotator.grants import GrantIndex
 from rotator.model import Malformed
-from rotator.observe import Observed
+from rotator.observe import Observed, ProviderReads
+from rotator.rotation import GOOD_FOR_S
 from rotator.schedule import Planned, latest_starts, timing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from rotator.budget import Budget
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
 LISTEN_S = 1.0
 """How long a pass waits at most before it looks whether it is to stop."""
+
+
+BULK_FROM = 8
+"""Fewer credentials than these are read singly: a rotation then begins with what was read, without reading again."""
+
+MOST_TOGETHER = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +67,54 @@ class Passes:
             among: Others that are not asked for. Those of the same providers are read as well, only to see whether one
                 of them shares a grant with one that is.
         """
-
-        def read(credential: Credential) -> Observed | RotatorError:
-            try:
-                return self.observer.observe(credential, horizon_s=horizon_s, force=force)
-            except RotatorError as error:
-                return error
-            except Exception as error:  # noqa: BLE001 - a defect in the work on one must not stop the work on the others
-                return Defect.of(error)
-
         endpoints = {normal(credential.provider.token_endpoint) for credential in credentials}
         asked = {credential.name for credential in credentials}
         others = [one for one in among if normal(one.provider.token_endpoint) in endpoints and one.name not in asked]
-        all_ = [*credentials, *others]
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="look") as pool:
-            seen = list(zip(all_, pool.map(read, all_), strict=True))
+        seen = self._read([*credentials, *others], horizon_s, force=force)
         index = GrantIndex() if index is None else index
         for credential, observed in seen:
             if isinstance(observed, Observed):
                 self.budget.learn(observed.provider_key, credential.provider.rate_limit)
                 index.add(credential.name, observed.situation.stored, observed.situation.record)
         return [(credential, _with_sharer(index, observed)) for credential, observed in seen[: len(credentials)]]
+
+    def _read(
+        self, credentials: Sequence[Credential], horizon_s: float, *, force: bool
+    ) -> list[tuple[Credential, Observed | RotatorError]]:
+        """Read credentials: a few singly, so that they can be acted on at once, many with few calls."""
+        providers = ProviderReads(self.observer.cooldowns, self.clock, GOOD_FOR_S)
+
+        def singly(credential: Credential) -> list[Observed | RotatorError]:
+            try:
+                return [self.observer.observe(credential, horizon_s=horizon_s, force=force)]
+            except RotatorError as error:
+                return [error]
+
+        def read(several: Sequence[Credential]) -> list[Observed | RotatorError]:
+            try:
+                if len(credentials) < BULK_FROM:
+                    return singly(several[0])
+                return self.observer.observe_many(several, providers, horizon_s=horizon_s, force=force)
+            except Exception as error:  # noqa: BLE001 - a defect in the work on one must not stop the work on the others
+                return [Defect.of(error)] * len(several)
+
+        chunks = list(self._chunks(credentials, singly=len(credentials) < BULK_FROM))
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="look") as pool:
+            answers = list(pool.map(read, chunks))
+        found = {
+            credential.name: observed
+            for chunk, results in zip(chunks, answers, strict=True)
+            for credential, observed in zip(chunk, results, strict=True)
+        }
+        return [(credential, found[credential.name]) for credential in credentials]
+
+    def _chunks(self, credentials: Sequence[Credential], *, singly: bool) -> Iterator[list[Credential]]:
+        """Cut into what one call of each store, or of the state, reads."""
+        by_store: dict[str, list[Credential]] = {}
+        for credential in credentials:
+            by_store.setdefault(credential.store, []).append(credential)
+        for store, members in by_store.items():
+            yield from cut(members, 1 if singly else chunk_of(self.observer, store))
 
     def run(
         self,
@@ -220,6 +254,21 @@ def planned_of(observed: Observed) -> Planned | None:
     if when.due_at is None or when.expires_at is None:
         return None
     return Planned(credential.name, when.due_at, when.expires_at)
+
+
+def chunk_of(observer: Observer, store: str) -> int:
+    """Return how many credentials of a store are best read together: as many as the state reads with one call.
+
+    One by one where the store has no bulk read: together they would only wait for each other.
+    """
+    batch = observer.stores[store].batch
+    return batch if batch == 1 else max(batch, min(observer.state.batch, MOST_TOGETHER))
+
+
+def cut(credentials: Sequence[Credential], size: int) -> Iterator[list[Credential]]:
+    """Cut into lists of at most `size`."""
+    for begin in range(0, len(credentials), size):
+        yield list(credentials[begin : begin + size])
 
 
 def _with_sharer(index: GrantIndex, observed: Observed | RotatorError) -> Observed | RotatorError:
