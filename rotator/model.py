@@ -124,6 +124,14 @@ class StoredTokens:
     id_token: Secret | None
 
 
+@dataclass(frozen=True, slots=True)
+class TokenTimes:
+    """When the access token of a document was issued and when it ends, where no more than that is known of it."""
+
+    issued_at: datetime | None
+    expires_at: datetime | None
+
+
 # ------------------------------------------------------------------------------------------------- providers
 
 

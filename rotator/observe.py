@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -220,7 +221,16 @@ class Observer:
 
 def provider_key_of(credential: Credential, stored: Versioned) -> str:
     """Return the key of the record that the credential's provider and client share."""
-    return provider_key(credential.provider.token_endpoint, client_id_of(credential, stored))
+    return key_of_client(credential, client_id_of(credential, stored))
+
+
+def key_of_client(credential: Credential, client_id: str | None) -> str:
+    """Return the key of the record that the credential's provider and this client share."""
+    return _provider_key(credential.provider.token_endpoint, client_id)
+
+
+_provider_key = functools.lru_cache(maxsize=4096)(provider_key)
+"""Fleets have few clients, and one text for each of them: 100,000 texts of a hundred bytes are ten megabytes."""
 
 
 def client_id_of(credential: Credential, stored: Versioned) -> str | None:

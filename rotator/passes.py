@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,11 @@ from rotator.rotation import GOOD_FOR_S
 from rotator.schedule import Planned, latest_starts, timing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from rotator.budget import Budget
-    from rotator.model import Credential
+    from rotator.model import Credential, Pace
     from rotator.observe import Observer
     from rotator.outcomes import Outcome
     from rotator.ports import Clock
@@ -50,6 +50,7 @@ class Passes:
     budget: Budget
     clock: Clock
     workers: int
+    quotas: Mapping[str, tuple[str, Pace]] = field(default_factory=dict)
 
     def look(
         self,
@@ -161,6 +162,7 @@ class Passes:
                 bell.ring,
                 workers=self.workers,
                 latest=latest,
+                quotas=self.quotas,
                 judge=index.judged,
             )
             seen = self.look(credentials, horizon_s=horizon_s, force=force, among=among, index=index)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rotator.model import Credential, StoredTokens
+    from rotator.model import Credential, StoredTokens, TokenTimes
 
 MARGIN_SHARE = 0.1
 """A tenth of the lifetime: six minutes for the usual hour, long enough for several tries."""
@@ -77,7 +77,7 @@ def jitter_s(credential: Credential, margin: float) -> float:
 
 def timing(
     credential: Credential,
-    tokens: StoredTokens,
+    tokens: StoredTokens | TokenTimes,
     *,
     horizon_s: float = 0.0,
     start_at: datetime | None = None,

@@ -34,7 +34,7 @@ from rotator.settling import Settling
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rotator.model import Actor, Credential, Mode, Versioned
+    from rotator.model import Actor, Credential, Mode, Pace, Versioned
     from rotator.ports import AuditSink, Clock, Escrow, Ids, Randomness, SecretStore, StateStore, TokenEndpoint
     from rotator.redact import Secret
     from rotator.vault_session import VaultSession
@@ -80,6 +80,7 @@ class App:
     rotation: Rotation
     budget: Budget
     passes: Passes
+    quotas: Mapping[str, tuple[str, Pace]]
 
     def credential(self, name: str) -> Credential:
         """Return a configured credential.
@@ -132,7 +133,8 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
             budget.learn(
                 provider_key(credential.provider.token_endpoint, credential.client_id), credential.provider.rate_limit
             )
-    passes = Passes(observer, rotation, budget, clock, settings.workers)
+    quotas: dict[str, tuple[str, Pace]] = {}
+    passes = Passes(observer, rotation, budget, clock, settings.workers, quotas)
     return App(
         settings,
         surroundings,
@@ -149,6 +151,7 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
         rotation,
         budget,
         passes,
+        quotas,
     )
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from rotator import outcomes
 from rotator.bell import Bell
-from rotator.daemon import FOREVER_S, Daemon, scheduling
+from rotator.daemon import Daemon, scheduling
 from rotator.errors import ConfigError, Problem, StoreUnavailable
+from rotator.fleet import FOREVER_S
 from rotator.model import RateLimit
 from rotator.rotation import Rotation
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID
@@ -134,6 +135,7 @@ def test_a_store_that_is_away_for_a_while_does_not_kill_the_loop(
     monkeypatch.setattr("rotator.retrying.FIRST_WAIT_S", 0.01)
     monkeypatch.setattr("rotator.dispatch.AWAY_S", 1.0)
     store.read = store.versions = away
+    store.read_many = lambda secrets: dict.fromkeys(secrets, StoreUnavailable("store main: no answer"))
     with running(stage, app) as daemon:
         poll(lambda: daemon.of("alpha"), "the failure told")
         poll(lambda: daemon.noted("change check failed"), "the failed listing noted")
@@ -356,7 +358,7 @@ def test_a_far_expiry_is_looked_at_within_a_year(real_stage: Stage) -> None:
     stage.ready()
     stage.write(expires_at=int(stage.clock.now().timestamp()) + 50 * 366 * 86_400)
     with running(stage) as daemon:
-        next_at = daemon.daemon._agenda.next_at()
+        next_at = daemon.daemon._fleet.next_at()
 
     assert next_at is not None
     assert (next_at - stage.clock.now()).total_seconds() <= FOREVER_S

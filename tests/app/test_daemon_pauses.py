@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rotator import outcomes
-from rotator.daemon import Daemon
-from rotator.dispatch import Job
+from rotator.fleet import Fleet
+from rotator.looks import Looks, Swept
+from tests.app.stage import poll
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,12 +21,17 @@ def looked_at_again(stage: Stage, retry_at: datetime | None, *, expires_in_s: in
     stage.ready()
     now = stage.clock.now()
     stage.write(issued_at=int(now.timestamp()) - 3600, expires_at=int(now.timestamp()) + expires_in_s)
-    daemon = Daemon(stage.app("daemon", pause_s=60.0), stage.app, lambda _: None, lambda *_, **__: None)
-    daemon._look_at(daemon.app.credentials)
-    [credential] = daemon.app.credentials
-    assert [name for name, _ in daemon._agenda.take_due(now)] == ["alpha"]
-    daemon._done(Job(credential), outcomes.Deferred("alpha", "store_unavailable", retry_at))
-    planned = daemon._agenda.next_at()
+    app = stage.app("daemon")
+    fleet = Fleet(stage.clock, app.budget, 60.0)
+    looks = Looks(app.observer, lambda: None)
+    looks.look(fleet.change(app.credentials))
+    [seen] = poll(looks.found, "the credential was looked at")
+    assert not isinstance(seen, Swept)
+    fleet.place(seen)
+    [job] = fleet.jobs()
+    fleet.done(job, outcomes.Deferred("alpha", "store_unavailable", retry_at))
+    looks.stop()
+    planned = fleet.next_at()
     assert planned
     return (planned - now).total_seconds()
 
