@@ -62,7 +62,9 @@ def document_of(fields: Mapping[str, Any]) -> Document | Malformed:
             return Malformed("it holds a number that is not JSON")
         inside = (one for one in layer if isinstance(one, dict | list))
         layer = [inner for one in inside for inner in (one.values() if isinstance(one, dict) else one)]
-    return Malformed(f"it has more than {DEEPEST} levels") if layer else Document(fields)
+        if not layer:
+            return Document(fields)
+    return Malformed(f"it has more than {DEEPEST} levels")
 
 
 class _DuplicateNameError(ValueError):

@@ -53,7 +53,8 @@ class LocalSecretStore:
 
     def read(self, secret: str) -> Versioned:
         """See `SecretStore.read`."""
-        return self._read(secret, self._file.reading(lambda connection: _current(connection, secret), absent=None))
+        row = self._file.reading(lambda connection: _current(connection, secret), absent=None)
+        return self._read(secret, row, self._identity(secret))
 
     @property
     def batch(self) -> int:
@@ -91,7 +92,7 @@ class LocalSecretStore:
             return version + 1, created_at
 
         version, created_at = self._file.writing(swap)
-        return self._versioned(secret, version, created_at, text)
+        return _versioned(self._identity(secret), version, created_at, text)
 
     def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`; never lags."""
@@ -134,15 +135,16 @@ class LocalSecretStore:
             return read_each(self.read, names)  # perhaps it is one row alone
         except StoreError as error:
             return dict.fromkeys(names, as_value(error))
-        return read_each(lambda name: self._read(name, rows[name]), names)
+        file = self._identity("")  # once: it looks at the disk
+        return read_each(lambda name: self._read(name, rows[name], f"{file}{name}"), names)
 
-    def _read(self, secret: str, row: _Row | None) -> Versioned:
+    def _read(self, secret: str, row: _Row | None, identity: str) -> Versioned:
         if row is None:
             raise self._not_found(secret)
         version, created_at, sealed, _, _ = row
         content = self._opened(secret, sealed)
         try:
-            return self._versioned(secret, version, created_at, content)
+            return _versioned(identity, version, created_at, content)
         except (TypeError, ValueError):
             raise StoreCorrupt(
                 f"store {self.name}: the row of secret {secret} in {self._file.path} is not one that rotator wrote",
@@ -177,17 +179,6 @@ class LocalSecretStore:
         same_write = (last_write_id, replaced and str(replaced)) == (write_id, expected)
         return same_write and self._opened(secret, sealed) == text
 
-    def _versioned(self, secret: str, version: int, created_at: str, content: str | bytes) -> Versioned:
-        written_at = datetime.fromisoformat(created_at)
-        if written_at.tzinfo is None:
-            raise ValueError("a local time")
-        return Versioned(
-            identity=self._identity(secret),
-            version=str(version),
-            created_at=written_at,
-            content=parse_document(content),
-        )
-
 
 def _context(secret: str) -> str:
     return f"secret:{secret}"
@@ -196,3 +187,10 @@ def _context(secret: str) -> str:
 def _current(connection: sqlite3.Connection, secret: str) -> _Row | None:
     row: Any = connection.execute(_CURRENT, (secret,)).fetchone()
     return row  # type: ignore[no-any-return]  # the columns of the schema in rotator.sqlite
+
+
+def _versioned(identity: str, version: int, created_at: str, content: str | bytes) -> Versioned:
+    written_at = datetime.fromisoformat(created_at)
+    if written_at.tzinfo is None:
+        raise ValueError("a local time")
+    return Versioned(identity, str(version), written_at, parse_document(content))
