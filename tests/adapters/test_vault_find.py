@@ -10,7 +10,7 @@ from vault_harness import MOUNT, doubled
 
 from rotator.errors import StoreDenied, StoreUnavailable
 from rotator.model import Document, Found
-from rotator.stores.vault import DEEPEST, VaultSecretStore
+from rotator.stores.vault import DEEPEST, SIDE_BY_SIDE, VaultSecretStore
 
 if TYPE_CHECKING:
     from vault_harness import DoubledVault
@@ -130,6 +130,17 @@ def test_a_search_ends_at_the_first_request_without_an_answer(store: VaultSecret
             store.find("team/app-1", {})
         assert doubled.double.seen[-1].path == path
         assert len(doubled.double.seen) == requests
+
+
+def test_a_failure_among_many_reads_ends_them(store: VaultSecretStore, doubled: DoubledVault) -> None:
+    """When the metadata reads begin to fail, no more follow than were on their way, and the failure is raised."""
+    for number in range(50):
+        doubled.double.act("POST", f"secret/data/many/{number}", {"data": {}})
+    doubled.double.fail(503, path="secret/metadata/many/", times=50)
+    with pytest.raises(StoreUnavailable, match="secret/many/"):
+        store.find("many/", {})
+    asked = [seen for seen in doubled.double.seen if seen.path.startswith("secret/metadata/many/")]
+    assert 1 <= len(asked) <= SIDE_BY_SIDE
 
 
 def test_folders_without_end_are_left(store: VaultSecretStore, doubled: DoubledVault) -> None:
