@@ -177,6 +177,24 @@ def test_a_damaged_answer_of_vault(damaged: bytes) -> None:
             assert_secret(error, *SECRETS)
 
 
+METADATA = {"current_version": 1, "versions": {"1": {"destroyed": False}}, "custom_metadata": {"team": INSIDE_TOO}}
+
+
+@tried(100, cost=4)
+@given(foreign_json([{"data": {**METADATA, "keys": ["app", "a b", "payroll"]}}, {"data": {"keys": ["deep/", "app"]}}]))
+def test_a_damaged_listing_of_vault(damaged: bytes) -> None:
+    """What Vault, or something before it, answers to a search is what was found or an error of the port."""
+    for status in (200, 404):
+        store = vault_secrets(damaged, status)
+        for listing in (lambda: store.find("", {}), lambda: store.versions(["team/payroll"])):  # noqa: B023 - at once
+            try:
+                listed = listing().values()
+            except RotatorError as error:
+                assert_secret(error, *SECRETS)
+            else:
+                assert all(isinstance(one.version, str) and one.identity for one in listed)
+
+
 # ------------------------------------------------------------------------------------------ what was found, by name
 
 
