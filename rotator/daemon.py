@@ -123,7 +123,7 @@ class Daemon:
     def _loop(self, scheduler: BackgroundScheduler) -> None:
         with contextlib.ExitStack() as pools:
             dispatcher = self._dispatcher(pools)
-            self._begin()
+            self._begin(self.change_check_s)
             while True:
                 if self._reloading:
                     dispatcher = self._reloaded(dispatcher, pools)
@@ -188,10 +188,10 @@ class Daemon:
 
     # ------------------------------------------------------------------------------------- what is watched
 
-    def _begin(self) -> None:
-        """Look at what is new in the configuration."""
+    def _begin(self, check_s: float) -> None:
+        """Look at what is new in the configuration; at what is not, if it changed, after so many seconds."""
         self._looks.look(self._fleet.change(self.app.credentials), listed=True)
-        self._checks = dict.fromkeys(self._fleet.stores(), self._in(self.change_check_s))
+        self._checks = dict.fromkeys(self._fleet.stores(), self._in(check_s))
         self._telling_at = self._in(PROGRESS_S)
 
     def _see(self) -> None:
@@ -257,7 +257,7 @@ class Daemon:
         self.app = app
         self._fleet.budget, self._fleet.quotas = app.budget, app.quotas
         self._looks = Looks(app.observer, self._bell.ring)
-        self._begin()
+        self._begin(0.0)  # who reloads has changed something, perhaps not in the file alone
         self._log("reloaded", credentials=len(self._fleet))
         pools.close()  # no thread of it works any more, and the new one may be larger
         return self._dispatcher(pools)
