@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from rotator.aws_errors import AWS_ERRORS, MISSING_CODES, Subject, code_of, is_marked_deleted, mapped
-from rotator.documents import document_text, parse_document
-from rotator.errors import (
-    SecretNotFound,
-    StoreDenied,
-    StoreError,
-    StoreRejected,
-    StoreUnavailable,
-    StoreWriteInDoubt,
-    VersionConflict,
-)
+from rotator.aws_errors import AWS_ERRORS, MISSING_CODES, code_of
+from rotator.documents import parse_document
+from rotator.errors import SecretNotFound, StoreDenied, StoreError
 from rotator.model import Malformed, Versioned
 from rotator.stores.aws_listing import CURRENT, AwsListing
+from rotator.stores.aws_writes import NO_VALUE, TOKENS, StrictWrites, failure, is_mismatch, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,34 +23,11 @@ if TYPE_CHECKING:
     from rotator.model import Document, Found, Listed
     from rotator.ports import Clock
 
-NO_VALUE: Final = ""
-"""The version of a secret that exists and holds no value yet."""
-
-NO_SECRET: Final = "no secret"
-"""Stands for the expectation of a creation in version ids: else a creation would pass for a repetition of the write
-that gave an empty secret its first value."""
-
-MAX_VALUE_BYTES: Final = 65_536
-"""The quota of a secret's value (API reference, PutSecretValue, SecretString). botocore does not check it."""
-
-GENERATIONS: Final = 3
-"""How many version ids are tried when the derived one is taken by another content. One collision needs a writer that
-used a write id twice with different content; more need the same mistake again."""
-
-MISMATCH_CODES: Final = frozenset({"InvalidParameterException", "InvalidRequestException", *MISSING_CODES})
-
-TOKENS: Final = uuid.UUID("8d7f0f5e-6f0b-5c1e-9a63-0d6a3f6c2b41")
-"""The namespace of version ids. Fixed for ever: with another one a repetition would not recognise its first try."""
-
 
 class AwsSecretStore:
     """A secret store over Secrets Manager. Thread-safe.
 
-    A write is two calls. PutSecretValue adds the content as a version under rotator's own label, with an id derived
-    from the write: AWS ignores a repetition with the same id and content, and no reader sees the version. Then
-    UpdateSecretVersionStage moves AWSCURRENT, naming the version to take it from: "if the label is attached and …
-    the version ID does not match, then the operation fails" (API reference), which is the compare-and-swap. One call
-    (PutSecretValue with AWSCURRENT) was rejected: it replaces whatever somebody else wrote meanwhile.
+    How it writes: `rotator.stores.aws_writes`.
 
     Args:
         name: The store's name in the configuration.
@@ -69,9 +39,9 @@ class AwsSecretStore:
     def __init__(self, name: str, client: SecretsManagerClient, clock: Clock, label: str = "rotator") -> None:
         self.name = name
         self._client = client
-        self._clock = clock
         self._label = label
         self._listing = AwsListing(name, client)
+        self._writes = StrictWrites(name, client, clock, label, self.read)
 
     def read(self, secret: str) -> Versioned:
         """See `SecretStore.read`. The identity is the ARN, the version a version id.
@@ -82,27 +52,11 @@ class AwsSecretStore:
         return self._valueless(secret) if answer is None else _versioned(answer)
 
     def compare_and_swap(self, secret: str, document: Document, *, expected: str | None, write_id: str) -> Versioned:
-        """See `SecretStore.compare_and_swap`. Two calls, or three when somebody interferes.
+        """See `SecretStore.compare_and_swap`.
 
         `expected=""` gives a secret that holds no value its first one.
         """
-        text = document_text(document)
-        self._require_fitting(secret, text)
-        if expected is None:
-            return self._create(secret, text, _version_id(write_id, NO_SECRET, 0))
-        for generation in range(GENERATIONS):
-            version = _version_id(write_id, expected, generation)
-            identity = self._put(secret, text, version, expected)
-            if identity is not None:
-                written = Versioned(identity, version, self._clock.now(), document)
-                return self._move(secret, written, expected)
-            # The id is taken by another content, so it was not this write that used it.
-            if self.read(secret).version != expected:
-                raise VersionConflict(self._what(secret), expected=expected)
-        raise StoreRejected(
-            f"{self._what(secret)}: the version ids of write {write_id} are taken by other contents",
-            hint="a write id was used for different contents; write again with a new one",
-        )
+        return self._writes.write(secret, document, expected=expected, write_id=write_id)
 
     @property
     def batch(self) -> int:
@@ -135,91 +89,6 @@ class AwsSecretStore:
             self._put_again(secret, answer)
         self._try_move(secret)
 
-    # ------------------------------------------------------------------------------------------------- writing
-
-    def _create(self, secret: str, text: str, version: str) -> Versioned:
-        try:
-            self._client.create_secret(Name=secret, SecretString=text, ClientRequestToken=version)
-        except AWS_ERRORS as error:
-            if code_of(error) == "ResourceExistsException":
-                raise VersionConflict(self._what(secret), expected=None) from None
-            if is_marked_deleted(error):
-                raise StoreRejected(
-                    f"{self._what(secret)}: its name belongs to a secret that is marked deleted",
-                    hint="restore that one with `aws secretsmanager restore-secret`, or take another name",
-                ) from None
-            raise self._mapped(error, secret, "write") from None
-        # AWS answers a repetition like a first call, also when somebody has written since.
-        try:
-            current = self.read(secret)
-        except StoreError:
-            raise StoreWriteInDoubt(
-                f"{self._what(secret)}: created, but cannot be read back",
-                hint="it is read again and compared",
-            ) from None
-        if current.version != version:
-            raise VersionConflict(self._what(secret), expected=None)
-        return current
-
-    def _put(self, secret: str, text: str, version: str, expected: str) -> str | None:
-        """Add the version under rotator's label; return the secret's ARN, or None when the id is taken."""
-        # A first version becomes current at once (API reference, PutSecretValue), any other one is invisible. So a
-        # lost answer leaves no doubt but there: what readers see is unchanged and a repetition is ignored.
-        effect: Effect = "write" if expected == NO_VALUE else "stage"
-        try:
-            answer = self._client.put_secret_value(
-                SecretId=secret, ClientRequestToken=version, SecretString=text, VersionStages=[self._label]
-            )
-        except AWS_ERRORS as error:
-            if code_of(error) == "ResourceExistsException":
-                return None
-            raise self._mapped(error, secret, effect) from None
-        # The answer's VersionStages are ignored: those of a repetition are what became of the version since.
-        return answer["ARN"]
-
-    def _move(self, secret: str, written: Versioned, expected: str) -> Versioned:
-        """Move AWSCURRENT from `expected` to the written version."""
-        try:
-            if expected == NO_VALUE:
-                self._client.update_secret_version_stage(
-                    SecretId=secret, VersionStage=CURRENT, MoveToVersionId=written.version
-                )
-            else:
-                self._client.update_secret_version_stage(
-                    SecretId=secret,
-                    VersionStage=CURRENT,
-                    RemoveFromVersionId=expected,
-                    MoveToVersionId=written.version,
-                )
-        except AWS_ERRORS as error:
-            return self._judge(secret, written, expected, error)
-        return written
-
-    def _judge(self, secret: str, written: Versioned, expected: str, error: AwsError) -> Versioned:
-        """Find out by reading what a move that failed means."""
-        failure = self._mapped(error, secret, "write")
-        if isinstance(failure, StoreDenied | StoreUnavailable):
-            raise failure from None
-        in_doubt = isinstance(failure, StoreWriteInDoubt)
-        try:
-            current = self.read(secret)
-        except StoreError:
-            if in_doubt:
-                raise failure from None
-            raise
-        if current.version == written.version:
-            return current
-        if current.version != expected:
-            raise VersionConflict(self._what(secret), expected=expected) from None
-        if not _is_mismatch(error):
-            raise failure from None
-        # That the read shows the expected version all the same means that it is stale, or that the new version is not
-        # visible everywhere yet ("all Secrets Manager operations are eventually consistent"). Both pass.
-        raise StoreUnavailable(
-            f"{self._what(secret)}: AWS refused to move {CURRENT} ({code_of(error)}), though it stands as expected",
-            hint="it is tried again",
-        ) from None
-
     # ------------------------------------------------------------------------------------------------- proving
 
     def _put_again(self, secret: str, current: GetSecretValueResponseTypeDef) -> None:
@@ -246,7 +115,7 @@ class AwsSecretStore:
                 MoveToVersionId=nowhere,
             )
         except AWS_ERRORS as error:
-            if not _is_mismatch(error):
+            if not is_mismatch(error):
                 raise self._mapped(error, secret, "stage") from None
 
     # ------------------------------------------------------------------------------------------------- reading
@@ -276,35 +145,11 @@ class AwsSecretStore:
             raise failure from None
         return Versioned(answer["ARN"], NO_VALUE, None, Malformed("it holds no value yet"))
 
-    def _require_fitting(self, secret: str, text: str) -> None:
-        size = len(text.encode(errors="surrogatepass"))
-        if size > MAX_VALUE_BYTES:
-            raise StoreRejected(
-                f"{self._what(secret)}: the document has {size} bytes, more than the {MAX_VALUE_BYTES} that AWS takes",
-                hint="move what is not a credential out of the document",
-            )
-
     def _what(self, secret: str) -> str:
-        return f"secret {secret} in store {self.name}"
+        return named(self.name, secret)
 
     def _mapped(self, error: AwsError, secret: str, effect: Effect) -> StoreError:
-        subject = Subject(self._what(secret), SecretNotFound, "create it with `rotator put`, or mend its name")
-        return mapped(error, subject, effect)
-
-
-def _is_mismatch(error: AwsError) -> bool:
-    """Return whether AWS may have refused a move because the label is not where it was said to be.
-
-    The API reference does not name the code of that; each of these fits its description. What else they stand for,
-    the put before the move has met already.
-    """
-    return code_of(error) in MISMATCH_CODES and not is_marked_deleted(error)
-
-
-def _version_id(write_id: str, expected: str, generation: int) -> str:
-    """Return the version id of a write: the same for its repetitions, another for every other write."""
-    suffix = f":{generation}" if generation else ""
-    return str(uuid.uuid5(TOKENS, f"{write_id}:{expected}{suffix}"))
+        return failure(error, self.name, secret, effect)
 
 
 def _versioned(answer: GetSecretValueResponseTypeDef) -> Versioned:

@@ -19,7 +19,8 @@ from rotator.errors import (
     VersionConflict,
 )
 from rotator.model import Document, Listed, Malformed
-from rotator.stores.aws import AwsSecretStore, _version_id
+from rotator.stores.aws import AwsSecretStore
+from rotator.stores.aws_writes import version_id
 from rotator.testing.contracts import SecretStoreContract, SecretStoreHarness, cannot_show
 from rotator.testing.memory import EPOCH, VirtualClock
 
@@ -164,7 +165,7 @@ class Recorded:
         """Use the version id that the write would use, for a content that does not become current."""
         self.other.put_secret_value(
             SecretId=self.secret,
-            ClientRequestToken=_version_id(WRITE_ID, self.first, generation),
+            ClientRequestToken=version_id(WRITE_ID, self.first, generation),
             SecretString="taken",
             VersionStages=["rotator"],
         )
