@@ -131,9 +131,9 @@ class VersionConflict(StoreError):
 
     then = "reread"
 
-    def __init__(self, where: str, *, expected: str | int | None) -> None:
+    def __init__(self, where: str, *, expected: str | int | None, hint: str = "") -> None:
         self.expected = expected
-        super().__init__(f"{where}: no longer at version {expected}")
+        super().__init__(f"{where}: no longer at version {expected}", hint=hint)
 
 
 class StoreUnavailable(StoreError):

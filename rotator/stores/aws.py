@@ -27,21 +27,27 @@ if TYPE_CHECKING:
 class AwsSecretStore:
     """A secret store over Secrets Manager. Thread-safe.
 
-    How it writes: `rotator.stores.aws_writes`.
-
     Args:
         name: The store's name in the configuration.
         client: A `secretsmanager` client that sends once (`rotator.aws_session.client`).
         clock: Stands in for the creation time of a version that was just written, which AWS does not answer with.
         label: The staging label of versions on their way; the newest one keeps it.
+        writes: How it writes; the other way is `rotator.stores.aws_fenced.FencedWrites`.
     """
 
-    def __init__(self, name: str, client: SecretsManagerClient, clock: Clock, label: str = "rotator") -> None:
+    def __init__(
+        self,
+        name: str,
+        client: SecretsManagerClient,
+        clock: Clock,
+        label: str = "rotator",
+        writes: type[StrictWrites] = StrictWrites,
+    ) -> None:
         self.name = name
         self._client = client
         self._label = label
         self._listing = AwsListing(name, client)
-        self._writes = StrictWrites(name, client, clock, label, self.read)
+        self._writes = writes(name, client, clock, label, self.read)
 
     def read(self, secret: str) -> Versioned:
         """See `SecretStore.read`. The identity is the ARN, the version a version id.
@@ -88,6 +94,7 @@ class AwsSecretStore:
         else:
             self._put_again(secret, answer)
         self._try_move(secret)
+        self._writes.prove(secret)
 
     # ------------------------------------------------------------------------------------------------- proving
 

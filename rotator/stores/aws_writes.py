@@ -89,7 +89,7 @@ class StrictWrites:
             return self._create(secret, text, version_id(write_id, NO_SECRET, 0))
         for generation in range(GENERATIONS):
             version = self._version_id(write_id, expected, generation)
-            written = self._swap(secret, document, version, expected)
+            written = self._swap(secret, document, text, version, expected)
             if written is not None:
                 return written
             # The id is taken by another content, so it was not this write that used it.
@@ -100,12 +100,23 @@ class StrictWrites:
             hint="a write id was used for different contents; write again with a new one",
         )
 
+    def prove(self, secret: str) -> None:
+        """Prove that what only this way of writing needs is allowed; here that is nothing.
+
+        Raises:
+            StoreError: As `SecretStore.prove_writable`.
+        """
+
     def _version_id(self, write_id: str, expected: str, generation: int) -> str:
         return version_id(write_id, expected, generation)
 
-    def _swap(self, secret: str, document: Document, version: str, expected: str) -> Versioned | None:
-        """Make the document the content as `version` if `expected` is current; return None when the id is taken."""
-        identity = self._put(secret, document_text(document), version, expected)
+    def _swap(self, secret: str, document: Document, text: str, version: str, expected: str) -> Versioned | None:
+        """Make the document the content as `version` if `expected` is current; return None when the id is taken.
+
+        Args:
+            text: The document's.
+        """
+        identity = self._put(secret, text, version, expected)
         if identity is None:
             return None
         return self._move(secret, Versioned(identity, version, self._clock.now(), document), expected)
