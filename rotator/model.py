@@ -183,6 +183,24 @@ class Pace:
         return Pace(max(self.interval_s, limit.interval_s), min(self.slack_s, limit.slack_s))
 
 
+@dataclass(frozen=True, slots=True)
+class StoreQuota:
+    """How fast a store may be written.
+
+    Args:
+        writes_per_s: Calls that count as writes, of all replicas together, per second.
+        writes_per_rotation: How many of them a rotation takes when nobody interferes.
+    """
+
+    writes_per_s: float
+    writes_per_rotation: int
+
+    @property
+    def interval_s(self) -> float:
+        """The spacing of rotations that keeps to it."""
+        return self.writes_per_rotation / self.writes_per_s
+
+
 AnswerClass = Literal["reauthorize", "rate_limited", "unavailable", "misconfigured", "in_doubt"]
 
 

@@ -206,6 +206,10 @@ class _Adapters:
             client = self._aws("secretsmanager", entry.region, entry.endpoint_url)
             from rotator.stores.aws import AwsSecretStore  # noqa: PLC0415 - on use
 
+            if entry.writes == "fenced":
+                from rotator.stores.aws_fenced import FencedWrites  # noqa: PLC0415 - on use
+
+                return AwsSecretStore(name, client, clock, writes=FencedWrites)
             return AwsSecretStore(name, client, clock)
         plug_in: SecretStore = plugins.find("stores", entry.type, {})(name, entry.options, clock)
         return plug_in

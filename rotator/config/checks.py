@@ -63,6 +63,13 @@ def doubts(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     if seal and seal.key_file and not isinstance(settings.state, LocalState) and not FilePath(seal.key_file).exists():
         what = "does not exist yet, and every replica that shares the state must have the same key"
         yield Finding(("seal", "key_file"), what, "mount one file everywhere, or use key_env or kms_key_id")
+    for name, store in settings.stores.items():
+        if isinstance(store, AwsSecretsManagerStore) and store.writes == "fenced":
+            what = (
+                "is weaker than strict where other programs write too: what they write in the same moment is replaced,"
+                " then put back; after a crash in between it is only kept under a label, for a person to merge"
+            )
+            yield Finding(("stores", name, "writes"), what, "leave it out unless the account's writes are too few")
     if settings.http:
         yield Finding(("http", "listen"), "the listener comes with a later version; it is ignored")
 

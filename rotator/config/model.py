@@ -30,6 +30,7 @@ from rotator.config.store_settings import (
     TokenAuth,
     VaultAuth,
     VaultStore,
+    WriteQuota,
 )
 from rotator.config.values import (
     Count,
@@ -80,6 +81,7 @@ __all__ = [
     "VaultAuth",
     "VaultState",
     "VaultStore",
+    "WriteQuota",
 ]
 
 

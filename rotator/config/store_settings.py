@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Discriminator, Tag
 
 from rotator import plugins
 from rotator.config.secret_sources import EnvSource, SecretSource, Section
-from rotator.config.values import ServiceUrl, Text, kind_of, one_type
+from rotator.config.values import PositiveNumber, ServiceUrl, Share, Text, kind_of, one_type
 
 
 class TokenAuth(Section):
@@ -79,12 +79,32 @@ class PlugIn(Section):
         return self.model_extra or {}
 
 
+class WriteQuota(Section):
+    """How fast rotator may write.
+
+    Args:
+        per_second: The account's quota of write-class calls in this region ("AWS Secrets Manager quotas": 50, for
+            PutSecretValue, UpdateSecret, UpdateSecretVersionStage and replication together, not adjustable).
+        share: How much of it is for rotator, all replicas together; the rest is for everybody else.
+    """
+
+    per_second: PositiveNumber = 50.0
+    share: Share = 0.5
+
+
 class AwsSecretsManagerStore(Section):
-    """AWS Secrets Manager; what is left out comes from botocore's own environment and profiles."""
+    """AWS Secrets Manager; what is left out comes from botocore's own environment and profiles.
+
+    Args:
+        writes: `strict` is a compare-and-swap on AWS's side, in two write-class calls; `fenced` is one, with looks
+            before and after it (`rotator.stores.aws_fenced`).
+    """
 
     type: Literal["aws-secrets-manager"]
     region: Text | None = None
     endpoint_url: ServiceUrl | None = None
+    writes: Literal["strict", "fenced"] = "strict"
+    write_quota: WriteQuota = WriteQuota()
 
 
 class VaultStore(Section):

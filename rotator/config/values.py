@@ -18,6 +18,7 @@ from rotator.plugins import suggestion
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@:-]{0,127}")
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 section 3.3
+_DECIMAL = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?")
 MOST = 10**9
 """More than can be meant, and few enough to count with."""
 
@@ -84,6 +85,29 @@ def _positive(value: int) -> int:
     return value
 
 
+def _number(value: object) -> float:
+    """Accept a text of digits too, which is what `${VAR}` yields."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise fault("must be a number")
+    if value > MOST:
+        raise fault(f"must be at most {MOST}")
+    return float(max(value, -1))  # whatever is below is as wrong, and need not fit
+
+
+def _above_zero(value: float) -> float:
+    if not value > 0:
+        raise fault("must be more than 0", "nothing at all would never be done; leave the key out for the default")
+    return value
+
+
+def _share(value: float) -> float:
+    if not 0 < value <= 1:
+        raise fault("must be more than 0 and at most 1", "0.5 is half")
+    return value
+
+
 def _endpoint(*, query: bool) -> Callable[[str], str]:
     def validate(value: str) -> str:
         found = endpoint_fault(value, query=query)
@@ -144,5 +168,7 @@ ServiceUrl = Annotated[str, AfterValidator(_endpoint(query=False))]
 Duration = Annotated[float, BeforeValidator(_duration(zero=False))]
 DurationOrZero = Annotated[float, BeforeValidator(_duration(zero=True))]
 Count = Annotated[int, AfterValidator(_positive), BeforeValidator(_count)]
+PositiveNumber = Annotated[float, AfterValidator(_above_zero), BeforeValidator(_number)]
+Share = Annotated[float, AfterValidator(_share), BeforeValidator(_number)]
 Listed = Field(strict=False)
 """For tuples: YAML has lists only."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rotator.model import Document
 
 PREVIOUS: Final = "AWSPREVIOUS"
+PENDING: Final = "AWSPENDING"
 
 DISPLACED: Final = "rotator-displaced"
 """The label of a version that a write displaced and could not put back, so that AWS does not delete it."""
@@ -229,11 +230,12 @@ class FencedWrites(StrictWrites):
     def _rescued(self, secret: str, version: str, expected: str, labels: _Labels) -> str:
         """Label what `version` displaced before it was replaced itself; return a hint, empty when there is nothing.
 
-        Its last label went on to `version`. So it is the newest version without one that was made after `expected`
-        and before `version`, and not by this kind of write.
+        AWSPREVIOUS went on to `version`. So it is the newest version that was made after `expected` and before
+        `version`, not by this kind of write, and without a label of which somebody still takes care. It may be one that
+        never was current; then a person is told for nothing.
         """
         try:
-            versions = self._versions(secret)
+            versions = self._versions(secret, WAITS_S)
         except StoreError as error:
             _LOG.warning(
                 "%s: whether version %s displaced an edit cannot be told: %s", self._what(secret), version, error
@@ -242,12 +244,14 @@ class FencedWrites(StrictWrites):
         made = {entry["VersionId"]: entry["CreatedDate"] for entry in versions}
         if expected not in made or version not in made:
             return ""
-        unlabelled = [
-            entry["VersionId"]
-            for entry in versions
-            if not entry.get("VersionStages") and made[expected] <= entry["CreatedDate"] <= made[version]
+        theirs = [
+            one
+            for one, at in made.items()
+            if made[expected] <= at <= made[version]
+            and one not in {expected, version}
+            and not _FENCED.fullmatch(one)
+            and not {CURRENT, PENDING, self._label}.intersection(labels.of.get(one, ()))
         ]
-        theirs = [one for one in unlabelled if one not in {expected, version} and not _FENCED.fullmatch(one)]
         return self._kept(secret, max(theirs, key=made.__getitem__), labels) if theirs else ""
 
     def _keep_unseen(self, secret: str, current: str, labels: _Labels) -> None:
@@ -317,8 +321,17 @@ class FencedWrites(StrictWrites):
             raise SecretNotFound(f"{self._what(secret)}: there is no such secret any more", hint=DELETED_HINT)
         return _Labels(answer["ARN"], answer.get("VersionIdsToStages", {}))
 
-    def _versions(self, secret: str) -> list[SecretVersionsListEntryTypeDef]:
-        """Return all versions, those without a label included."""
+    def _versions(self, secret: str, waits_s: Sequence[float]) -> list[SecretVersionsListEntryTypeDef]:
+        """Return all versions, those without a label included; nobody else will look for what is found here."""
+        try:
+            return self._pages(secret)
+        except StoreUnavailable:
+            if not waits_s:
+                raise
+        self._clock.sleep(waits_s[0])
+        return self._versions(secret, waits_s[1:])
+
+    def _pages(self, secret: str) -> list[SecretVersionsListEntryTypeDef]:
         found: list[SecretVersionsListEntryTypeDef] = []
         more: dict[str, str] = {}
         for _ in range(PAGES):

@@ -216,6 +216,16 @@ def test_what_cannot_be_looked_for_is_said(fenced: Fenced) -> None:
     assert current(fenced) == {"n": 1}
 
 
+def test_a_list_of_versions_that_fails_for_a_moment_is_asked_for_again(fenced: Fenced) -> None:
+    """A displaced edit that is found by its date is found although AWS was throttling."""
+    fenced.before(PUT, fenced.edit)
+    fenced.after(PUT, lambda: fenced.edit('{"n": 1}'))
+    fenced.fail(LIST, "ThrottlingException", times=2)
+    with pytest.raises(VersionConflict, match=DISPLACED):
+        fenced.write()
+    assert json.loads(fenced.content(DISPLACED)) == THEIRS
+
+
 def test_an_edit_before_the_move_back_stays(fenced: Fenced) -> None:
     """When somebody writes over ours before theirs is put back, the newest stays and the displaced gets a label."""
     fenced.before(PUT, fenced.edit)

@@ -82,12 +82,13 @@ def test_a_local_store_state_and_escrow() -> None:
     assert list(Path().iterdir()) == []
 
 
-def test_a_store_in_aws() -> None:
-    """A store in Secrets Manager is built from its region alone."""
-    app = built(stores={"main": AWS})
+@pytest.mark.parametrize(("writes", "kind"), [({}, "StrictWrites"), ({"writes": "fenced"}, "FencedWrites")])
+def test_a_store_in_aws(writes: dict[str, str], kind: str) -> None:
+    """A store in Secrets Manager is built from its region alone, and writes as the configuration says."""
+    app = built(stores={"main": AWS | writes})
 
     assert isinstance(app.stores["main"], AwsSecretStore)
-    assert app.stores["main"].name == "main"
+    assert (app.stores["main"].name, type(app.stores["main"]._writes).__name__) == ("main", kind)
 
 
 def test_a_state_in_dynamodb() -> None:

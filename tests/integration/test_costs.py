@@ -34,9 +34,16 @@ def rotated_once(deployment: Deployment) -> Counter[str]:
     return deployment.calls
 
 
-def on_aws(deploy: Callable[[str], Deployment], moto_url: str, ministack_url: str, table: str, more: str) -> Deployment:
+def on_aws(
+    deploy: Callable[[str], Deployment],
+    moto_url: str,
+    ministack_url: str,
+    table: str,
+    more: str,
+    writes: str = "strict",
+) -> Deployment:
     deployment = deploy(
-        f"stores: {{main: {{type: aws-secrets-manager, endpoint_url: '{moto_url}'}}}}\n"
+        f"stores: {{main: {{type: aws-secrets-manager, writes: {writes}, endpoint_url: '{moto_url}'}}}}\n"
         f"state: {{type: dynamodb, table: {table}, endpoint_url: '{ministack_url}'}}\n"
         "seal: {key_env: SEAL_KEY}\n" + more
     )
@@ -77,6 +84,20 @@ def test_a_rotation_on_aws_with_escrow_in_a_file(
         "UpdateSecretVersionStage": 1,
         "GetItem": 2,
         "PutItem": 2,
+    }
+
+
+def test_a_rotation_on_aws_with_fenced_writes(
+    deploy: Callable[[str], Deployment], moto_url: str, ministack_url: str, table: str, new_name: Callable[[str], str]
+) -> None:
+    """One write-class call instead of two, and two looks at the labels."""
+    deployment = on_aws(deploy, moto_url, ministack_url, table, credentials(new_name("dailypay")), "fenced")
+    assert rotated_once(deployment) == {
+        "GetSecretValue": 1,
+        "DescribeSecret": 2,
+        "PutSecretValue": 1,
+        "GetItem": 2,
+        "PutItem": 3,
     }
 
 
