@@ -265,7 +265,9 @@ class FencedWrites(StrictWrites):
         if not fenced or previous is None or fenced[1] == _digest(previous) or labels.pin_of(previous):
             return
         try:
-            self._pin(secret, previous, labels)
+            if self._pin(secret, previous, labels) is None:
+                # Nobody has looked at nine warnings; that the token expires as well would help nobody.
+                _LOG.warning("%s: version %s may hold an edit, and no label is free", self._what(secret), previous)
         except StoreDenied:
             raise
         except StoreError as error:
@@ -276,14 +278,19 @@ class FencedWrites(StrictWrites):
 
     def _kept(self, secret: str, version: str, labels: _Labels | None) -> str:
         """Label a displaced version if that can be done, and return what a person has to know."""
-        try:
-            label = self._pin(secret, version, labels or self._labels(secret))
-        except StoreError as error:
-            _LOG.warning("%s: version %s may hold an edit, and has no label: %s", self._what(secret), version, error)
-            label = None
-        if label is None:
-            return f"merge version {version} by hand soon: it has no label, and AWS deletes such versions after a day"
-        return f"merge version {version} by hand; it has the label {label} until you take it away"
+        label, failure = None, ""
+        for _ in self._looks():
+            try:
+                label = self._pin(secret, version, labels or self._labels(secret))
+                break
+            except StoreError as error:
+                failure, labels = str(error), None
+                if isinstance(error, StoreDenied):
+                    break
+        if label:
+            return f"merge version {version} by hand; it has the label {label} until you take it away"
+        _LOG.warning("%s: version %s may hold an edit, and has no label: %s", self._what(secret), version, failure)
+        return f"merge version {version} by hand soon: it has no label, and AWS deletes such versions after a day"
 
     def _pin(self, secret: str, version: str, labels: _Labels) -> str | None:
         """Give a version a label of rotator's own, log it, and return the label; None when all of them are taken.
@@ -295,8 +302,6 @@ class FencedWrites(StrictWrites):
             return label
         label = labels.free_pin()
         if label is None:
-            # Nobody has looked at nine warnings; that the token expires as well would help nobody.
-            _LOG.warning("%s: version %s may hold an edit, and no label is free", self._what(secret), version)
             return None
         try:
             self._client.update_secret_version_stage(SecretId=secret, VersionStage=label, MoveToVersionId=version)

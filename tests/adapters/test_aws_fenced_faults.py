@@ -124,6 +124,16 @@ def test_an_edit_that_cannot_be_put_back_is_named(fenced: Fenced, caplog: pytest
     assert json.loads(fenced.content("AWSPREVIOUS")) == THEIRS
 
 
+def test_a_label_that_cannot_be_given_at_once_is_given_later(fenced: Fenced) -> None:
+    """A displaced edit that nobody else would look for gets its label although AWS was throttling."""
+    fenced.before(PUT, fenced.edit)
+    fenced.after(PUT, lambda: fenced.edit('{"n": 1}'))
+    fenced.fail(MOVE, "ThrottlingException", times=2)
+    with pytest.raises(VersionConflict, match=DISPLACED):
+        fenced.write()
+    assert json.loads(fenced.content(DISPLACED)) == THEIRS
+
+
 def test_a_second_look_that_fails_for_good_leaves_doubt(fenced: Fenced) -> None:
     """Without an answer to the second look the write is in doubt, not done."""
     for nth in range(1, 9):

@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rotator.errors import StoreUnavailable
+from rotator.state.bodies import one_by_one
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from rotator.testing.memory import VirtualClock
@@ -73,6 +74,14 @@ class Watched:
         found = self.inner.read(key)
         self.after_read(key)
         return found
+
+    @property
+    def batch(self) -> int:
+        size: int = self.inner.batch
+        return size
+
+    def read_many(self, keys: Sequence[str]) -> Any:
+        return one_by_one(self.read, keys)
 
     def compare_and_swap(self, key: str, body: Any, *, expected: int) -> int:
         if self.down(key):

@@ -15,11 +15,12 @@ from tests.rotation.faults import Faults
 from tests.rotation.world import ENDPOINT, World
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from rotator.errors import StoreError
     from rotator.model import Credential, RefreshRequest, TokenAnswer
     from rotator.outcomes import Outcome
-    from rotator.ports import StateStore
+    from rotator.ports import StateStore, Stored
     from tests.rotation.world import Replica
 
 
@@ -34,6 +35,14 @@ class Away:
     def read(self, key: str) -> tuple[Mapping[str, Any] | None, int]:
         self._answer()
         return self.inner.read(key)
+
+    @property
+    def batch(self) -> int:
+        return self.inner.batch
+
+    def read_many(self, keys: Sequence[str]) -> Mapping[str, Stored | StoreError]:
+        self._answer()
+        return self.inner.read_many(keys)
 
     def compare_and_swap(self, key: str, body: Mapping[str, Any], *, expected: int) -> int:
         self._answer()
