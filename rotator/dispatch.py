@@ -38,6 +38,11 @@ AWAY_S = 15.0
 """After a store did not answer, nobody asks it again for so long: the looks of its credentials would hold the threads
 that those of other stores need."""
 
+FREE_S = 1.0
+"""A rotation that begins so long after the last one of the same store takes no slot of its write quota: a fleet that
+never comes near the quota does not pay for sharing it."""
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 FAR = datetime.max.replace(tzinfo=UTC)
 
 
@@ -121,6 +126,7 @@ class Dispatcher:
     _unseen: list[tuple[tuple[datetime, str], int, Job]] = field(default_factory=list)
     _lanes: dict[LaneKey, Lane] = field(default_factory=dict)
     _gates: dict[str, Gate] = field(default_factory=dict)
+    _wrote_at: dict[str, datetime] = field(default_factory=dict)
     _finished: SimpleQueue[tuple[Job, Outcome | Ready | BaseException]] = field(default_factory=SimpleQueue)
     _away: dict[str, datetime] = field(default_factory=dict)
     _done: list[tuple[Job, Outcome]] = field(default_factory=list)
@@ -263,6 +269,8 @@ class Dispatcher:
         if opens > now or store not in self.quotas:
             return opens
         quota, writes = self.quotas[store]
+        if now - self._wrote_at.get(quota, NEVER) >= timedelta(seconds=FREE_S):
+            return opens
         wanted = wanted if pace is None else min(wanted, 1 + int(AHEAD_S / pace.interval_s))
         return self._through(quota, writes, wanted, lane, now)
 
@@ -294,7 +302,9 @@ class Dispatcher:
             job.slot, job.slot_ends = gate.take(self.budget.pace(job.lane))
         quota = self.quotas.get(job.credential.store)
         if quota is not None:
-            self._gates[quota[0]].take(quota[1])
+            self._wrote_at[quota[0]] = self.clock.now()
+            if quota[0] in self._gates:
+                self._gates[quota[0]].take(quota[1])
 
     def _ended(self, job: Job, result: Outcome | Ready | BaseException) -> None:
         """Note what a job that had its slot says of the lead, and drop what is idle: a fleet may have a lane each."""

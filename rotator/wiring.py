@@ -18,10 +18,12 @@ from rotator.audit.trail import AuditTrail
 from rotator.budget import Budget
 from rotator.clocks import SystemClock, SystemIds, SystemRandom, this_actor
 from rotator.config import model as configured
+from rotator.config.quotas import quota_of
 from rotator.config.resolve import resolve
 from rotator.cooldowns import Cooldowns
 from rotator.errors import ConfigError, Problem
 from rotator.ledger import provider_key
+from rotator.model import Pace
 from rotator.observe import Observer
 from rotator.passes import Passes
 from rotator.received import WriteBack
@@ -34,10 +36,14 @@ from rotator.settling import Settling
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rotator.model import Actor, Credential, Mode, Pace, Versioned
+    from rotator.model import Actor, Credential, Mode, Versioned
     from rotator.ports import AuditSink, Clock, Escrow, Ids, Randomness, SecretStore, StateStore, TokenEndpoint
     from rotator.redact import Secret
     from rotator.vault_session import VaultSession
+
+
+QUOTA_SLACK_S = 1.0
+"""How long a slot of a store's write quota can be used: as much as a second's writes may come at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,7 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
             budget.learn(
                 provider_key(credential.provider.token_endpoint, credential.client_id), credential.provider.rate_limit
             )
-    quotas: dict[str, tuple[str, Pace]] = {}
+    quotas = _quotas(settings)
     passes = Passes(observer, rotation, budget, clock, settings.workers, quotas)
     return App(
         settings,
@@ -280,6 +286,20 @@ class _Adapters:
                 pool=max(self.settings.workers, 1),
             )
         return self._sessions[name]
+
+
+def _quotas(settings: configured.Settings) -> dict[str, tuple[str, Pace]]:
+    """Return, by store, the budget for its writes: its key and pace.
+
+    The quota is the account's in one region: stores that lead there share it, whatever their names.
+    """
+    quotas = {}
+    for name, entry in settings.stores.items():
+        quota = quota_of(entry)
+        if quota is not None and isinstance(entry, configured.AwsSecretsManagerStore):
+            place = entry.endpoint_url or entry.region or "the default region"
+            quotas[name] = f"writes/aws-secrets-manager/{place}", Pace(quota.interval_s, QUOTA_SLACK_S)
+    return quotas
 
 
 def _vault_auth(name: str, entry: configured.VaultStore, env: Mapping[str, str]) -> Any:

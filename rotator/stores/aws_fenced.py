@@ -18,7 +18,8 @@ from rotator.errors import (
     VersionConflict,
 )
 from rotator.model import Versioned
-from rotator.stores.aws_writes import CURRENT, NO_VALUE, StrictWrites, version_id
+from rotator.stores.aws_listing import CURRENT
+from rotator.stores.aws_writes import NO_VALUE, StrictWrites, version_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
