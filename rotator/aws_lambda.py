@@ -25,12 +25,13 @@ from rotator.config.durations import parse_duration
 from rotator.config.load import load_config
 from rotator.errors import ConfigError, Problem
 from rotator.reports import pass_report
-from rotator.wiring import Surroundings, build
+from rotator.wiring import Surroundings, build, with_discovered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from rotator.errors import RotatorError
     from rotator.model import Credential
     from rotator.outcomes import Outcome
     from rotator.wiring import App
@@ -51,12 +52,13 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     """Handle an event.
 
     Returns:
-        For a schedule the report of the pass, as `once --json` prints it; for an SQS batch `batchItemFailures`.
+        For a schedule the report of the pass, as `once --json` prints it, and in `undiscovered` why rules of discovery
+        could not be followed, if that is so; for an SQS batch `batchItemFailures`.
 
     Raises:
         ConfigError: The configuration cannot be used, or the event names what is not configured.
     """
-    app = _app(os.environ)
+    app, _, missing = with_discovered(_app(os.environ))
     if not isinstance(event, dict):
         raise _problem("event", "is no JSON object", "send {} for one pass over all credentials")
     records = event.get("Records", ())
@@ -68,7 +70,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         raise _problem(
             "event", "the steps of a Secrets Manager rotation are not served by this version", "use a schedule"
         )
-    return _schedule(app, event, context)
+    return _schedule(app, event, context, missing)
 
 
 def _app(env: Mapping[str, str]) -> App:
@@ -81,7 +83,7 @@ def _app(env: Mapping[str, str]) -> App:
         return _APPS["app"]
 
 
-def _schedule(app: App, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+def _schedule(app: App, event: Mapping[str, Any], context: Any, missing: list[RotatorError]) -> dict[str, Any]:
     detail = event.get("detail")
     asked = {**event, **detail} if isinstance(detail, dict) else event
     try:
@@ -92,7 +94,8 @@ def _schedule(app: App, event: Mapping[str, Any], context: Any) -> dict[str, Any
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise _problem("event.names", "is no list of credential names", "leave it out for all")
     credentials = app.credentials if names is None else [app.credential(name) for name in names]
-    return pass_report(_run(app, credentials, context, horizon_s))
+    report = pass_report(_run(app, credentials, context, horizon_s))
+    return {**report, "undiscovered": [str(error) for error in missing]} if missing else report
 
 
 def _batch(app: App, records: Iterable[Any], context: Any) -> dict[str, Any]:

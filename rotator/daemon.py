@@ -19,6 +19,7 @@ from apscheduler.triggers.date import DateTrigger
 
 from rotator.bell import Bell
 from rotator.clocks import SystemClock
+from rotator.discovery import Census, Listing
 from rotator.dispatch import Dispatcher
 from rotator.errors import RotatorError
 from rotator.fleet import Fleet
@@ -27,6 +28,7 @@ from rotator.looks import Looks, Swept
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rotator.model import Credential
     from rotator.observe import Observed
     from rotator.outcomes import Outcome
     from rotator.wiring import App
@@ -49,6 +51,9 @@ ended is dropped, and the loop sleeps on to its longest."""
 
 SOON_S = 0.5
 """Sooner than this the loop waits by itself: a job of the scheduler costs more than the wait."""
+
+MOST_NOTES = 10
+"""Of one listing: what is wrong with a label is wrong with all that carry it."""
 
 PROGRESS_S = 5.0
 """How often a long start says how far it is."""
@@ -91,6 +96,8 @@ class Daemon:
     _looks: Looks = field(init=False)
     _checks: dict[str, datetime] = field(default_factory=dict)
     _telling_at: datetime | None = None
+    _census: Census | None = None
+    _unconfirmed: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         surroundings = self.app.surroundings
@@ -190,20 +197,32 @@ class Daemon:
 
     def _begin(self, check_s: float) -> None:
         """Look at what is new in the configuration; at what is not, if it changed, after so many seconds."""
-        self._looks.look(self._fleet.change(self.app.credentials), listed=True)
-        self._checks = dict.fromkeys(self._fleet.stores(), self._in(check_s))
+        self._unconfirmed = {rule.name for rule in self.app.rules}
+        before = self._census.found if self._census else {}
+        known = {name: found for name, found in before.items() if name in self._unconfirmed}
+        self._census = Census(self.app.credentials, known)
+        self._watch()
+        self._checks = dict.fromkeys({one.store for one in self.app.credentials}, self._in(check_s))
+        self._checks |= dict.fromkeys(self._unconfirmed, self._in(0.0))
         self._telling_at = self._in(PROGRESS_S)
+
+    def _watch(self) -> None:
+        """Watch what is configured and what was found; look at what is new."""
+        found = self._census.credentials if self._census else []
+        self._looks.look(self._fleet.change([*self.app.credentials, *found]), listed=True)
 
     def _see(self) -> None:
         """Take over what was looked at, and say how far the first look is."""
         for found in self._looks.found():
             if isinstance(found, Swept):
                 self._swept(found)
+            elif isinstance(found, Listing):
+                self._listed(found)
             else:
                 self._fleet.place(found)
         if self._telling_at is None:
             return
-        if not self._fleet.unseen:
+        if not (self._fleet.unseen or self._unconfirmed):
             self._telling_at = None
             self._log("running", credentials=len(self._fleet))
         elif self.app.surroundings.clock.now() >= self._telling_at:
@@ -216,21 +235,44 @@ class Daemon:
         Also the moment to write pauses that the state did not take: the next look at their provider may be far.
         """
         now = self.app.surroundings.clock.now()
-        for store, at in list(self._checks.items()):
+        rules = {rule.name: rule for rule in self.app.rules}
+        for name, at in list(self._checks.items()):
             if at > now:
                 continue
-            if self._fleet.unseen:
-                self._checks[store] = self._in(self.change_check_s)  # it is being read anyway
+            if self._fleet.unseen and name not in self._unconfirmed:
+                self._checks[name] = self._in(self.change_check_s)  # it is being read anyway
+                continue
+            del self._checks[name]  # until the listing is there
+            self.app.observer.cooldowns.flush()
+            if name in rules:
+                self._looks.discover(rules[name], partial(self._fleet.of_store, rules[name].store))
             else:
-                del self._checks[store]  # until the listing is there
-                self.app.observer.cooldowns.flush()
-                self._looks.sweep(store, partial(self._fleet.of_store, store))
+                self._looks.sweep(name, partial(self._configured_in, name))
+
+    def _configured_in(self, store: str) -> list[tuple[Credential, str]]:
+        """Return what no rule's listing goes through."""
+        names = {credential.name for credential in self.app.credentials}
+        return [pair for pair in self._fleet.of_store(store) if pair[0].name in names]
+
+    def _listed(self, listing: Listing) -> None:
+        """Take over what a rule found; the first time after a start or a reload it is what a person means."""
+        if self._census is None or listing.rule not in self.app.rules:
+            return  # asked before a reload
+        confirmed = listing.rule.name in self._unconfirmed
+        if listing.found is not None:
+            self._unconfirmed.discard(listing.rule.name)
+        changed, notes = self._census.take(listing, confirmed=confirmed)
+        for note in notes[:MOST_NOTES]:
+            self._log("discovery", problem=note)
+        if changed:
+            self._watch()
+            self._log("discovered", rule=listing.rule.name, credentials=len(self._fleet))
 
     def _swept(self, swept: Swept) -> None:
         pause_s = min(LONGEST_CHECK_S, max(self.change_check_s, SWEEP_SHARE * swept.took_s))
-        self._checks[swept.store] = self._in(pause_s)
+        self._checks[swept.name] = self._in(pause_s)
         if swept.error is not None:
-            self._log("change check failed", store=swept.store, error=str(swept.error))
+            self._log("change check failed", store=swept.name, error=str(swept.error))
         if swept.changed:
             self._log("changed in the store", credentials=[credential.name for credential in swept.changed])
             self._looks.look(swept.changed)

@@ -104,6 +104,7 @@ class Fleet:
             new.append(credential)
         for name in before:
             self.agenda.forget(name)
+            self.grants.forget(name)
             self._unseen.discard(name)
         return new
 

@@ -59,6 +59,16 @@ class GrantIndex:
         if digest:
             self._enter(short, number)
 
+    def forget(self, name: str) -> None:
+        """Forget the token that a credential's document holds: it is rotated no more, and may move to another secret.
+
+        What it spent stays spent.
+        """
+        number = self._numbers.get(name)
+        if number is not None:
+            self._leave(self._newest_of(number), number)
+            self.rotated(name, "")
+
     def sharer(self, name: str) -> str | None:
         """Return another credential that holds, or has spent, the token in this one's document."""
         number = self._numbers.get(name)

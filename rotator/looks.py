@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from rotator import policy
+from rotator.discovery import Listing, ask
 from rotator.errors import Defect, RotatorError
 from rotator.ledger import SecretLedger, secret_key
 from rotator.model import Listed, TokenTimes
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from rotator.discovery import Rule
     from rotator.model import Credential
+    from rotator.model import Found as FoundSecret
     from rotator.observe import Observer
 
 THREADS = 8
@@ -69,21 +72,22 @@ class Unseen:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A store's listing was gone through.
+    """A store's listing, or a rule's, was gone through.
 
     Args:
+        name: Of the store or of the rule.
         changed: Those whose version is not the one that is known.
         took_s: How long it took.
         error: Why it failed, if it did.
     """
 
-    store: str
+    name: str
     changed: tuple[Credential, ...] = ()
     took_s: float = 0.0
     error: RotatorError | None = None
 
 
-Found = Sight | Unseen | Swept
+Found = Sight | Unseen | Swept | Listing
 
 
 @dataclass(slots=True)
@@ -135,14 +139,25 @@ class Looks:
                 return [Swept(store, error=error)]
             except Exception as error:  # noqa: BLE001 - a defect in one store must not end the checks
                 return [Swept(store, error=Defect.of(error))]
-            changed = tuple(
-                credential
-                for credential, version in pairs
-                if credential.secret in versions and versions[credential.secret].version != version
-            )
-            return [Swept(store, changed, self.observer.clock.monotonic_s() - began_s)]
+            return [Swept(store, _changed(pairs, versions), self.observer.clock.monotonic_s() - began_s)]
 
         self._submit(store, swept)
+
+    def discover(self, rule: Rule, known: Callable[[], Iterable[tuple[Credential, str]]]) -> None:
+        """List what a rule finds and tell it, by `found`, and whose version is not the one that is known.
+
+        Args:
+            known: As for `sweep`.
+        """
+
+        def listed() -> list[Found]:
+            began_s = self.observer.clock.monotonic_s()
+            pairs = list(known())
+            listing = ask(rule, self.observer.stores)
+            took_s = self.observer.clock.monotonic_s() - began_s
+            return [listing, Swept(rule.name, _changed(pairs, listing.found or {}), took_s)]
+
+        self._submit(rule.store, listed)
 
     def found(self) -> list[Found]:
         """Return what was found since the last call."""
@@ -151,7 +166,7 @@ class Looks:
             try:
                 results += self._found.get_nowait()
             except Empty:
-                self.waiting -= sum(1 for one in results if not isinstance(one, Swept))
+                self.waiting -= sum(1 for one in results if isinstance(one, Sight | Unseen))
                 return results
 
     def begin_no_more(self) -> None:
@@ -236,6 +251,18 @@ class Looks:
             if sight is not None and not observer.escrow.waiting(ledger.record):
                 sights[credential.name] = sight
         return sights
+
+
+def _changed(
+    pairs: Iterable[tuple[Credential, str]], listed: Mapping[str, Listed] | Mapping[str, FoundSecret]
+) -> tuple[Credential, ...]:
+    """Return those whose listed version is not the known one; a listing that names none tells nothing."""
+    changed = []
+    for credential, version in pairs:
+        now = listed.get(credential.secret)
+        if now is not None and now.version is not None and now.version != version:
+            changed.append(credential)
+    return tuple(changed)
 
 
 def _of_record(credential: Credential, found: Listed, record: StateRecord) -> Sight | None:

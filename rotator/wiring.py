@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +21,7 @@ from rotator.config import model as configured
 from rotator.config.quotas import quota_of
 from rotator.config.resolve import resolve
 from rotator.cooldowns import Cooldowns
+from rotator.discovery import gathered
 from rotator.errors import ConfigError, Problem
 from rotator.ledger import provider_key
 from rotator.model import Pace
@@ -36,6 +37,8 @@ from rotator.settling import Settling
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rotator.discovery import Rule
+    from rotator.errors import RotatorError
     from rotator.model import Actor, Credential, Mode, Versioned
     from rotator.ports import AuditSink, Clock, Escrow, Ids, Randomness, SecretStore, StateStore, TokenEndpoint
     from rotator.redact import Secret
@@ -87,6 +90,7 @@ class App:
     budget: Budget
     passes: Passes
     quotas: Mapping[str, tuple[str, Pace]]
+    rules: list[Rule]
 
     def credential(self, name: str) -> Credential:
         """Return a configured credential.
@@ -99,6 +103,18 @@ class App:
                 return credential
         hint = plugins.suggestion(name, [credential.name for credential in self.credentials])
         raise ConfigError([Problem(self.settings.source, f"there is no credential {name!r}", hint)])
+
+
+def with_discovered(app: App) -> tuple[App, list[str], list[RotatorError]]:
+    """Return the parts with the credentials that the rules find now, for a run that ends soon.
+
+    Returns:
+        The parts; what a person should know; and why rules could not be followed, whose credentials are missing.
+    """
+    if not app.rules:
+        return app, [], []
+    found, notes, errors = gathered(app.rules, app.stores, app.credentials)
+    return replace(app, credentials=[*app.credentials, *found]), notes, errors
 
 
 def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings) -> App:
@@ -116,7 +132,8 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
         return stores[store].read(secret)
 
     resolved = resolve(settings, read_secret=read_secret, env=surroundings.env, mode=mode)
-    for name in sorted({credential.store for credential in resolved.credentials}):
+    used = {credential.store for credential in resolved.credentials} | {rule.store for rule in resolved.rules}
+    for name in sorted(used):
         stores[name]  # a store that is used and cannot be made stops the start; one that is not is never loaded
     retrier = Retrier(clock, randomness)
     actor = this_actor(mode)
@@ -158,6 +175,7 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
         budget,
         passes,
         quotas,
+        resolved.rules,
     )
 
 

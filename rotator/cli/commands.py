@@ -170,7 +170,7 @@ def once(context: Context, horizon: float, names: tuple[str, ...], force: bool, 
         say(shown.pass_json(results))
     if interruption.stop.wanted:
         return Exit.INTERRUPTED
-    return exit_code(outcome for outcome in results if not (dry_run and shown.is_due(outcome)))
+    return context.exit_code(exit_code(outcome for outcome in results if not (dry_run and shown.is_due(outcome))))
 
 
 def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> list[Outcome]:
@@ -200,7 +200,7 @@ def status(context: Context, as_json: bool) -> int:
         from rotator.cli.tables import print_status  # noqa: PLC0415 - rich, on use
 
         print_status(rows, app.surroundings.clock.now())
-    return Exit.PERSON if any(row.needs_person for row in rows) else Exit.WELL
+    return context.exit_code(Exit.PERSON if any(row.needs_person for row in rows) else Exit.WELL)
 
 
 @rotator.command()

@@ -14,7 +14,7 @@ from rotator.bell import Stop
 from rotator.config.load import load_config
 from rotator.errors import ConfigError, Problem, Refused, RotatorError
 from rotator.logs import configure_logging
-from rotator.wiring import App, Surroundings, build
+from rotator.wiring import App, Surroundings, build, with_discovered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,6 +44,7 @@ class Context:
     config: str | None
     log_level: str
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    undiscovered: list[RotatorError] = field(default_factory=list)
     _settings: Settings | None = None
 
     @property
@@ -59,12 +60,20 @@ class Context:
         return self._settings
 
     def app(self, mode: Mode) -> App:
-        """Return the parts.
+        """Return the parts; for a command that ends, with the credentials that are found now.
+
+        Why some could not be found is shown on stderr, and left in `undiscovered`.
 
         Raises:
             ConfigError: The configuration cannot be used.
         """
-        return build(self.settings, mode, Surroundings.real(self.env))
+        app = build(self.settings, mode, Surroundings.real(self.env))
+        if mode == "daemon":
+            return app
+        app, notes, self.undiscovered = with_discovered(app)
+        for note in notes:
+            warn(f"rotator: {note}")
+        return app
 
     def fresh_app(self, mode: Mode) -> App:
         """Return the parts of a configuration that is read anew.
@@ -74,6 +83,11 @@ class Context:
         """
         self._settings = None
         return self.app(mode)
+
+    def exit_code(self, code: Exit) -> Exit:
+        """Return the exit code of a command that would end with `code`, had all credentials been found."""
+        codes = {code, *(explain_error(error)[1] for error in self.undiscovered)}
+        return next(one for one in (Exit.PERSON, Exit.USAGE, Exit.TEMPORARY, Exit.WELL) if one in codes)
 
     def logger(self) -> Any:
         """Set the operational log up and return its logger."""

@@ -38,9 +38,11 @@ def written_too_often(store: StoreSettings, interval_s: float) -> bool:
 def places(settings: Settings, env: Mapping[str, str], mode: Mode | None) -> Iterator[Finding]:
     """Check stores, state, escrow and seal against each other; yield what is wrong."""
     faulty = {path[0] for path in settings.origin.left_out}
-    for key in ("stores", "providers", "credentials"):
+    for key in ("stores", "providers"):
         if not getattr(settings, key) and key not in faulty:
             yield Finding((key,), "is empty", "define at least one")
+    if not (settings.credentials or settings.discover) and not faulty & {"credentials", "discover"}:
+        yield Finding(("credentials",), "is empty", "define at least one, or where they are found: discover")
     if not settings.audit:
         yield Finding(("audit",), "is empty", "every rotation is recorded; leave the key out for stderr")
     for name, store in settings.stores.items():

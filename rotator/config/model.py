@@ -5,7 +5,7 @@ Durations are seconds once read. A relative path counts from the working directo
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, PrivateAttr, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from rotator import plugins
 from rotator.config.findings import Origin
@@ -53,6 +53,7 @@ __all__ = [
     "AwsAuth",
     "AwsSecretsManagerStore",
     "CredentialSettings",
+    "DiscoverySettings",
     "DynamoDbState",
     "EnvSource",
     "EscrowSettings",
@@ -203,6 +204,37 @@ class CredentialSettings(Section):
     refresh_before_expiry: Duration | None = None
 
 
+class DiscoverySettings(Section):
+    """Credentials that are found in a store: each secret that begins with `prefix` and carries `labels` is one.
+
+    Args:
+        store: May be left out when there is one store.
+        prefix: Of the secrets' names (AWS) or paths (Vault).
+        labels: Tags (AWS) or custom metadata (Vault); an empty value stands for any.
+        provider: Of all that is found; or
+        provider_label: The label whose value is the provider's name.
+        client_id: Like the others below, for all that is found; when left out, each document's.
+    """
+
+    store: Text | None = None
+    prefix: str = ""
+    labels: dict[Text, str] = Field(default_factory=dict)
+    provider: Text | None = None
+    provider_label: Text | None = None
+    client_id: Text | None = None
+    client_secret: SecretSource | None = None
+    scope: Scope | None = None
+    refresh_before_expiry: Duration | None = None
+
+    @model_validator(mode="after")
+    def _bounded_and_named(self) -> "DiscoverySettings":
+        if not (self.prefix or self.labels or self.provider_label):
+            raise fault("would take every secret of the store", "add a prefix, labels or a provider_label")
+        if (self.provider is None) == (self.provider_label is None):
+            raise fault("needs exactly one of provider and provider_label")
+        return self
+
+
 def _version(value: object) -> object:
     if value is True or value != 1:
         raise fault("is not supported", "write version: 1")
@@ -227,7 +259,8 @@ class Settings(Section):
     workers: Count = 16
     http: HttpSettings | None = None
     providers: dict[Name, ProviderSettings]
-    credentials: Annotated[tuple[CredentialSettings, ...], Listed]
+    credentials: Annotated[tuple[CredentialSettings, ...], Listed] = ()
+    discover: Annotated[tuple[DiscoverySettings, ...], Listed] = ()
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
     _warnings: list[Problem] = PrivateAttr(default_factory=list)

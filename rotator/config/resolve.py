@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rotator.config import checks
+from rotator.config import checks, rules
 from rotator.config.findings import Finding, Path
 from rotator.config.providers import Merged, merge
 from rotator.config.same_secret import perhaps_same_secret, same_secret
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rotator.config.model import CredentialSettings, SecretSource, Settings
+    from rotator.discovery import Rule
     from rotator.model import Mode, Provider
     from rotator.redact import Secret
 
@@ -31,11 +32,13 @@ class Resolved:
         credentials: In the order of the file.
         providers: By name; a credential's own `provider` may differ from it in `key_id`, `algorithm` and `audience`.
         warnings: What is usable but probably not meant.
+        rules: By which further credentials are found.
     """
 
     credentials: list[Credential]
     providers: dict[str, Provider]
     warnings: list[Problem]
+    rules: list[Rule]
 
 
 @dataclass(slots=True)
@@ -71,7 +74,8 @@ def resolve(
         for index, credential in found.usable
     ]
     providers = {name: merged.provider for name, merged in found.merged.items()}
-    return Resolved(credentials, providers, settings.origin.problems(found.doubts))
+    found_by = rules.rules(settings, found.merged, env, read_secret)
+    return Resolved(credentials, providers, settings.origin.problems(found.doubts), found_by)
 
 
 def examine(settings: Settings, *, env: Mapping[str, str], mode: Mode | None) -> Examined:
@@ -86,6 +90,7 @@ def examine(settings: Settings, *, env: Mapping[str, str], mode: Mode | None) ->
     found.faults += checks.places(settings, env, mode)
     found.faults += checks.same_name(settings)
     found.faults += same_secret(settings)
+    found.faults += rules.examined(settings, env)
     found.doubts += perhaps_same_secret(settings)
     found.doubts += checks.doubts(settings, env)
     for position, credential in enumerate(settings.credentials):
@@ -158,6 +163,10 @@ def _written_too_often(settings: Settings, index: int, credential: CredentialSet
     return [Finding(("credentials", index), what, "longer tokens, a shorter refresh_before_expiry, or another store")]
 
 
+def _nothing() -> None:
+    """Stand for a source that is not configured."""
+
+
 def _credential(
     settings: Settings,
     index: int,
@@ -168,20 +177,21 @@ def _credential(
 ) -> Credential:
     def source(key: str, chosen: SecretSource | None) -> Callable[[], Secret | None]:
         if chosen is None:
-            return lambda: None
+            return _nothing
         where = settings.origin.where(("credentials", index, key))
         return reader(chosen, where=where, env=env, read_secret=read_secret)
 
     provider = merged.provider
-    signing = replace(
-        provider,
-        key_id=credential.key_id or provider.key_id,
-        algorithm=credential.algorithm or provider.algorithm,
-        audience=credential.audience or provider.audience,
-    )
+    if credential.key_id or credential.algorithm or credential.audience:  # else all share one
+        provider = replace(
+            provider,
+            key_id=credential.key_id or provider.key_id,
+            algorithm=credential.algorithm or provider.algorithm,
+            audience=credential.audience or provider.audience,
+        )
     return Credential(
         name=credential.name,
-        provider=signing,
+        provider=provider,
         store=checks.store_of(credential, settings) or "",
         secret=credential.secret or credential.name,
         client_id=credential.client_id,

@@ -12,7 +12,7 @@ from rotator.config.findings import Finding, Path
 from rotator.config.model import AwsSecretsManagerStore, LocalStore, VaultStore
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Mapping
 
     from rotator.config.model import CredentialSettings, Settings, StoreSettings
 
@@ -37,14 +37,32 @@ def perhaps_same_secret(settings: Settings) -> Iterator[Finding]:
     Which account a name is looked up in, and what an ARN without its end leads to, only AWS can tell, when it is read;
     then both are left alone.
     """
-    seen: list[tuple[str, CredentialSettings]] = []
+    seen: dict[str, list[tuple[str, CredentialSettings]]] = {}
     for path, credential, store, secret in _placed(settings):
-        if isinstance(store, AwsSecretsManagerStore):
-            for earlier, other in seen:
-                if earlier != secret and _alike(earlier, secret):
-                    what = f"may be the secret of credential {other.name}, {earlier}"
-                    yield Finding(path, what, "if it is, keep one of the two credentials")
-            seen.append((secret, credential))
+        if not isinstance(store, AwsSecretsManagerStore):
+            continue
+        spellings = _spellings(secret)
+        for earlier, other in _once(seen, spellings):
+            if earlier != secret and _alike(earlier, secret):
+                what = f"may be the secret of credential {other.name}, {earlier}"
+                yield Finding(path, what, "if it is, keep one of the two credentials")
+        for spelling in spellings:
+            seen.setdefault(spelling, []).append((secret, credential))
+
+
+def _once(
+    seen: Mapping[str, list[tuple[str, CredentialSettings]]], spellings: set[str]
+) -> list[tuple[str, CredentialSettings]]:
+    found = {
+        id(credential): (secret, credential) for one in sorted(spellings) for secret, credential in seen.get(one, ())
+    }
+    return list(found.values())
+
+
+def _spellings(secret: str) -> set[str]:
+    """Return texts of which secrets that are alike share one, so that not every one is compared with every other."""
+    arn = _ARN.fullmatch(secret)
+    return {secret, _END.sub("", secret), arn[1], _END.sub("", arn[1])} if arn else {secret}
 
 
 def _alike(one: str, other: str) -> bool:
