@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rotator.ledger import change_provider
-from rotator.model import Pace
+from rotator.limits import Pace
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from rotator.cooldowns import Cooldowns
-    from rotator.model import RateLimit
+    from rotator.limits import RateLimit
     from rotator.ports import Clock, StateStore
     from rotator.records import ProviderRecord
     from rotator.retrying import Retrier

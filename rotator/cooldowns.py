@@ -16,7 +16,7 @@ from rotator.records import ProviderRecord
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rotator.model import Pace, Told
+    from rotator.limits import Pace, Told
     from rotator.ports import StateStore
     from rotator.retrying import Retrier
 

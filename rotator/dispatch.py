@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from rotator.budget import Budget
-    from rotator.model import Credential, Pace
+    from rotator.limits import Pace
+    from rotator.model import Credential
     from rotator.observe import Observed, Observer
     from rotator.outcomes import Outcome
     from rotator.ports import Clock

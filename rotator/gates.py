@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from rotator.model import Pace
+    from rotator.limits import Pace
 
 RETRY_S = 5.0
 TRIES = 3

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from rotator.http_messages import values_of
-from rotator.model import RateLimit, Told
+from rotator.limits import RateLimit, Told
 
 if TYPE_CHECKING:
     from rotator.http_messages import Headers

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rotator.budget import Budget
-    from rotator.model import Credential, Pace
+    from rotator.limits import Pace
+    from rotator.model import Credential
     from rotator.observe import Observer
     from rotator.outcomes import Outcome
     from rotator.ports import Clock

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rotator.model import Pace
+from rotator.limits import Pace
 
 if TYPE_CHECKING:
     from datetime import datetime

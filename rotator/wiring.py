@@ -24,7 +24,7 @@ from rotator.cooldowns import Cooldowns
 from rotator.discovery import gathered
 from rotator.errors import ConfigError, Problem
 from rotator.ledger import provider_key
-from rotator.model import Pace
+from rotator.limits import Pace
 from rotator.observe import Observer
 from rotator.passes import Passes
 from rotator.received import WriteBack

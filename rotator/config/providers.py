@@ -12,7 +12,8 @@ from rotator.config.faults import findings_of
 from rotator.config.findings import Finding, Path
 from rotator.config.provider_settings import ProviderFields, ProviderSettings, ReplayWindow
 from rotator.errors import PluginError
-from rotator.model import AnswerRule, Provider, RateLimit, Replay
+from rotator.limits import RateLimit
+from rotator.model import AnswerRule, Provider, Replay
 from rotator.plugins import suggestion
 from rotator.profiles import load_profile
 

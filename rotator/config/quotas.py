@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rotator.config.store_settings import AwsSecretsManagerStore
-from rotator.model import StoreQuota
+from rotator.limits import StoreQuota
 
 if TYPE_CHECKING:
     from rotator.config.store_settings import StoreSettings

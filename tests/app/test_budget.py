@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rotator.errors import StoreWriteInDoubt
-from rotator.model import RateLimit
+from rotator.limits import RateLimit
 from rotator.observe import Observed
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID
 from rotator.token_endpoint import HttpTokenEndpoint

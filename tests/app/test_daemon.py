@@ -15,7 +15,7 @@ from rotator.bell import Bell
 from rotator.daemon import Daemon, scheduling
 from rotator.errors import ConfigError, Problem, StoreUnavailable
 from rotator.fleet import FOREVER_S
-from rotator.model import RateLimit
+from rotator.limits import RateLimit
 from rotator.rotation import Rotation
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID
 from tests.app.situations import Crash

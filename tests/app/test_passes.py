@@ -11,7 +11,7 @@ from rotator import outcomes
 from rotator.bell import Stop
 from rotator.dispatch import Dispatcher, Job
 from rotator.errors import StoreUnavailable
-from rotator.model import RateLimit
+from rotator.limits import RateLimit
 from rotator.observe import Observed, Observer
 from rotator.rotation import Rotation
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID, Client

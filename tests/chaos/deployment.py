@@ -17,7 +17,8 @@ import yaml
 from rotator import policy
 from rotator.clocks import SystemClock, SystemIds, SystemRandom
 from rotator.config.load import load_config
-from rotator.model import Document, RateLimit
+from rotator.limits import RateLimit
+from rotator.model import Document
 from rotator.observe import Observed
 from rotator.operations import Operations
 from rotator.rotation import AFTER_THE_ANSWER_S

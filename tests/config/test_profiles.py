@@ -10,7 +10,8 @@ import pytest
 from rotator.config.provider_settings import ProviderFields, ProviderSettings
 from rotator.config.providers import merge
 from rotator.errors import PluginError
-from rotator.model import AnswerRule, Provider, RateLimit, Replay
+from rotator.limits import RateLimit
+from rotator.model import AnswerRule, Provider, Replay
 from rotator.profiles import BUILT_IN, load_profile
 from rotator.profiles.schema import parse_profile
 from tests.config.plug_ins import install

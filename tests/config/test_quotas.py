@@ -8,7 +8,7 @@ import pytest
 
 from rotator.config.model import AwsSecretsManagerStore, LocalStore, PlugIn, VaultStore
 from rotator.config.quotas import quota_of
-from rotator.model import StoreQuota
+from rotator.limits import StoreQuota
 from tests.config.right_config import load, problems, put
 
 if TYPE_CHECKING:

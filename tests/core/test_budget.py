@@ -13,7 +13,7 @@ from rotator.budget import Budget
 from rotator.cooldowns import Cooldowns
 from rotator.errors import StoreUnavailable
 from rotator.ledger import change_provider
-from rotator.model import Pace, RateLimit
+from rotator.limits import Pace, RateLimit
 from rotator.retrying import Retrier
 from rotator.testing.memory import MemoryStateStore, SeededRandomness, VirtualClock
 from tests.core.flaky import FlakyState

@@ -8,7 +8,7 @@ from rotator import slowdown
 from rotator.cooldowns import Cooldowns
 from rotator.errors import StoreUnavailable
 from rotator.ledger import read_provider
-from rotator.model import RateLimit, Told
+from rotator.limits import RateLimit, Told
 from rotator.retrying import Retrier
 from rotator.testing.memory import MemoryStateStore, SeededRandomness, VirtualClock
 from tests.core.flaky import FlakyState

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rotator.agenda import Agenda
 from rotator.documents import stored_tokens
-from rotator.model import RateLimit, StoredTokens
+from rotator.limits import RateLimit
+from rotator.model import StoredTokens
 from rotator.schedule import Planned, latest_starts, timing
 from tests.core.parts import EPOCH_S, NOW, at, fields, stored
 from tests.effort import tried

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotator.model import RateLimit, Told
+from rotator.limits import RateLimit, Told
 from rotator.pacing import told
 from tests.effort import tried
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rotator import outcomes
-from rotator.model import RateLimit
+from rotator.limits import RateLimit
 from rotator.passes import Passes
 from tests.rotation.world import World, credential, provider
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rotator.model import RateLimit
+from rotator.limits import RateLimit
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID, Client, auth0_face, dailypay_face
 
 if TYPE_CHECKING:

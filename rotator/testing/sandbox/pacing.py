@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from rotator.model import RateLimit
+    from rotator.limits import RateLimit
     from rotator.ports import Clock
 
 PacedBy = Literal["seconds", "http_date", "x_ratelimit", "none"]

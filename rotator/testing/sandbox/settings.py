@@ -11,7 +11,7 @@ from rotator.testing.sandbox.clients import Client
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rotator.model import RateLimit
+    from rotator.limits import RateLimit
 
 DeadReason = Literal["unknown", "foreign", "revoked", "expired", "reused"]
 """Why a refresh token is refused: never issued; issued to another client; its family was revoked; too old; used."""
