@@ -379,7 +379,8 @@ def test_the_settings_yield_a_json_schema() -> None:
     """Editors can be given a schema; it names every section."""
     schema = Settings.model_json_schema()
     assert set(schema["properties"]) == {
-        "version", "stores", "state", "escrow", "seal", "audit", "workers", "http", "providers", "credentials"
+        "version", "stores", "state", "escrow", "seal", "audit", "workers", "http", "providers", "credentials",
+        "discover",
     }  # fmt: skip
     assert yaml.safe_dump(schema)
 
