@@ -81,8 +81,9 @@ class FencedWrites(StrictWrites):
     Not covered, and the reasons for `strict` being the default: another program's write between such a crash and the
     next one of rotator, which takes Y's last label; an edit that is an older version put back (Y older than E) and
     then overtaken by Z; a put under way for so long that neither it nor the second put is known to AWS when the
-    process ends; and labels that AWS shows wrongly for longer than `WAITS_S`. In all of these AWS still keeps the
-    version for a day (it deletes none younger).
+    process ends; and labels that AWS shows wrongly for longer than `WAITS_S`. AWS deletes no version that was made
+    within a day ("PutSecretValue", API reference), so it can be found by its date until then. And a process that dies
+    after it put Y back, when another one has called the tokens in V settled meanwhile, leaves them in AWSPREVIOUS only.
     """
 
     def prove(self, secret: str) -> None:
