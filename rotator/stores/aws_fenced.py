@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rotator.aws_errors import AWS_ERRORS, DELETED_HINT, code_of
@@ -18,25 +15,16 @@ from rotator.errors import (
     VersionConflict,
 )
 from rotator.model import Versioned
+from rotator.stores.aws_labels import PENDING, Labels, fenced_id, is_fenced, was_to_replace
 from rotator.stores.aws_listing import CURRENT
 from rotator.stores.aws_writes import NO_VALUE, StrictWrites, version_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mypy_boto3_secretsmanager.type_defs import SecretVersionsListEntryTypeDef
 
     from rotator.model import Document
-
-PREVIOUS: Final = "AWSPREVIOUS"
-PENDING: Final = "AWSPENDING"
-
-DISPLACED: Final = "rotator-displaced"
-"""The label of a version that a write displaced and could not put back, so that AWS does not delete it."""
-
-PINS: Final = 9
-"""How many such versions a secret keeps, the later ones as `rotator-displaced-2` and so on: a person takes a label away
-once the edit is dealt with. A secret has 20 labels at most."""
 
 WAITS_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """The waits between looks at what became of a write, after a first look at once. AWS calls its operations eventually
@@ -50,7 +38,6 @@ settled and dropped its copy of them."""
 PAGES: Final = 20
 """How many pages of versions are looked through, of a hundred each: ten times what a secret holds."""
 
-_FENCED = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-([0-9a-f]{16})")
 _LOG = logging.getLogger(__name__)
 
 
@@ -74,12 +61,12 @@ class FencedWrites(StrictWrites):
     - AWSCURRENT cannot be put back to Y. Y gets that label and the write is in doubt.
     - A crash between put and second look. V's id holds a digest of E, so the next write, of any replica, sees that
       AWSPREVIOUS is not E and gives Y the label before it lets AWSPREVIOUS go. It does not put Y back: the tokens in V
-      may be settled by now, and exist nowhere else.
+      may be settled by now, and exist nowhere else. If Z came over V, V has AWSPREVIOUS, and Y is found by its date.
 
     Whatever gets the label is logged as a warning, with the version, for a person to merge.
 
-    Not covered, and the reasons for `strict` being the default: another program's write between such a crash and the
-    next one of rotator, which takes Y's last label; an edit that is an older version put back (Y older than E) and
+    Not covered, and the reasons for `strict` being the default: two other programs' writes over V between such a crash
+    and rotator's next one; an edit that is an older version put back (Y older than E) and
     then overtaken by Z; a put under way for so long that neither it nor the second put is known to AWS when the
     process ends; and labels that AWS shows wrongly for longer than `WAITS_S`. AWS deletes no version that was made
     within a day ("PutSecretValue", API reference), so it can be found by its date until then. And a process that dies
@@ -95,8 +82,8 @@ class FencedWrites(StrictWrites):
         self._labels(secret)
 
     def _version_id(self, write_id: str, expected: str, generation: int) -> str:
-        plain = version_id(write_id, expected, generation)
-        return plain if expected == NO_VALUE else f"{plain}-{_digest(expected)}"
+        chosen = version_id if expected == NO_VALUE else fenced_id
+        return chosen(write_id, expected, generation)
 
     def _swap(self, secret: str, document: Document, text: str, version: str, expected: str) -> Versioned | None:
         if expected == NO_VALUE:
@@ -195,7 +182,7 @@ class FencedWrites(StrictWrites):
                 )
         return self._left(secret, displaced, None)
 
-    def _left(self, secret: str, displaced: str, labels: _Labels | None) -> StoreError:
+    def _left(self, secret: str, displaced: str, labels: Labels | None) -> StoreError:
         """Label the displaced version, as it is not put back; return the error that tells the caller."""
         return StoreWriteInDoubt(
             f"{self._what(secret)}: written over version {displaced}, which could not be made current again",
@@ -224,17 +211,17 @@ class FencedWrites(StrictWrites):
 
     # --------------------------------------------------------------------------------------- what was displaced
 
-    def _overtaken(self, secret: str, version: str, expected: str, labels: _Labels) -> VersionConflict:
+    def _overtaken(self, secret: str, version: str, expected: str, labels: Labels) -> VersionConflict:
         """Return the conflict with another version that is current, after a look for what ours may have displaced."""
-        hint = self._rescued(secret, version, expected, labels) if labels.previous == version else ""
+        hint = self._rescued(secret, version, labels) if labels.previous == version else ""
         return VersionConflict(self._what(secret), expected=expected, hint=hint)
 
-    def _rescued(self, secret: str, version: str, expected: str, labels: _Labels) -> str:
+    def _rescued(self, secret: str, version: str, labels: Labels) -> str:
         """Label what `version` displaced before it was replaced itself; return a hint, empty when there is nothing.
 
-        AWSPREVIOUS went on to `version`. So it is the newest version that was made after `expected` and before
-        `version`, not by this kind of write, and without a label of which somebody still takes care. It may be one that
-        never was current; then a person is told for nothing.
+        AWSPREVIOUS went on to `version`. So it is the newest version that was made before `version` and after the one
+        that this was to replace, not by this kind of write, and without a label of which somebody still takes care. It
+        may be one that never was current; then a person is told for nothing.
         """
         try:
             versions = self._versions(secret, WAITS_S)
@@ -244,27 +231,34 @@ class FencedWrites(StrictWrites):
             )
             return "whether an edit was displaced cannot be told; allow ListSecretVersionIds"
         made = {entry["VersionId"]: entry["CreatedDate"] for entry in versions}
-        if expected not in made or version not in made:
+        expected = next((one for one in made if was_to_replace(version, one)), None)
+        if expected is None or version not in made:
             return ""
         theirs = [
             one
             for one, at in made.items()
             if made[expected] <= at <= made[version]
             and one not in {expected, version}
-            and not _FENCED.fullmatch(one)
+            and not is_fenced(one)
             and not {CURRENT, PENDING, self._label}.intersection(labels.of.get(one, ()))
         ]
         return self._kept(secret, max(theirs, key=made.__getitem__), labels) if theirs else ""
 
-    def _keep_unseen(self, secret: str, current: str, labels: _Labels) -> None:
+    def _keep_unseen(self, secret: str, current: str, labels: Labels) -> None:
         """Label what a write displaced whose process did not live to look, before the next write takes its label.
+
+        Somebody may have replaced that write since; then it is looked for by its date, as far as AWS says.
 
         Raises:
             StoreDenied: Labels may not be moved.
             StoreUnavailable: It has no label yet.
         """
-        fenced, previous = _FENCED.fullmatch(current), labels.previous
-        if not fenced or previous is None or fenced[1] == _digest(previous) or labels.pin_of(previous):
+        previous = labels.previous
+        if previous is None or was_to_replace(current, previous):
+            return
+        if not is_fenced(current):
+            if is_fenced(previous):
+                self._rescued(secret, previous, labels)
             return
         try:
             if self._pin(secret, previous, labels) is None:
@@ -278,7 +272,7 @@ class FencedWrites(StrictWrites):
                 hint="nothing is written before it is; it is tried again",
             ) from None
 
-    def _kept(self, secret: str, version: str, labels: _Labels | None) -> str:
+    def _kept(self, secret: str, version: str, labels: Labels | None) -> str:
         """Label a displaced version if that can be done, and return what a person has to know."""
         label, failure = None, ""
         for _ in self._looks():
@@ -294,7 +288,7 @@ class FencedWrites(StrictWrites):
         _LOG.warning("%s: version %s may hold an edit, and has no label: %s", self._what(secret), version, failure)
         return f"merge version {version} by hand soon: it has no label, and AWS deletes such versions after a day"
 
-    def _pin(self, secret: str, version: str, labels: _Labels) -> str | None:
+    def _pin(self, secret: str, version: str, labels: Labels) -> str | None:
         """Give a version a label of rotator's own, log it, and return the label; None when all of them are taken.
 
         Raises:
@@ -319,14 +313,14 @@ class FencedWrites(StrictWrites):
 
     # ------------------------------------------------------------------------------------------------- looking
 
-    def _labels(self, secret: str) -> _Labels:
+    def _labels(self, secret: str) -> Labels:
         try:
             answer = self._client.describe_secret(SecretId=secret)
         except AWS_ERRORS as error:
             raise self._mapped(error, secret, "read") from None
         if "DeletedDate" in answer:
             raise SecretNotFound(f"{self._what(secret)}: there is no such secret any more", hint=DELETED_HINT)
-        return _Labels(answer["ARN"], answer.get("VersionIdsToStages", {}))
+        return Labels(answer["ARN"], answer.get("VersionIdsToStages", {}))
 
     def _versions(self, secret: str, waits_s: Sequence[float]) -> list[SecretVersionsListEntryTypeDef]:
         """Return all versions, those without a label included; nobody else will look for what is found here."""
@@ -353,43 +347,3 @@ class FencedWrites(StrictWrites):
                 break
             more = {"NextToken": answer["NextToken"]}
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Labels:
-    """The labels of a secret at one moment.
-
-    Args:
-        identity: The secret's ARN.
-        of: The labels of each version that has any.
-    """
-
-    identity: str
-    of: Mapping[str, Sequence[str]]
-
-    @property
-    def current(self) -> str | None:
-        return self._holder(CURRENT)
-
-    @property
-    def previous(self) -> str | None:
-        return self._holder(PREVIOUS)
-
-    def pin_of(self, version: str) -> str | None:
-        """Return rotator's own label of a displaced version, if it has one."""
-        return next((label for label in self.of.get(version, ()) if label in _PIN_LABELS), None)
-
-    def free_pin(self) -> str | None:
-        """Return such a label that no version has, if there is one."""
-        taken = {label for labels in self.of.values() for label in labels}
-        return next((label for label in _PIN_LABELS if label not in taken), None)
-
-    def _holder(self, label: str) -> str | None:
-        return next((version for version, labels in self.of.items() if label in labels), None)
-
-
-_PIN_LABELS: Final = (DISPLACED, *(f"{DISPLACED}-{number}" for number in range(2, PINS + 1)))
-
-
-def _digest(version: str) -> str:
-    return hashlib.blake2b(version.encode(), digest_size=8).hexdigest()

@@ -20,7 +20,8 @@ from rotator.errors import (
 )
 from rotator.model import Document
 from rotator.stores.aws import AwsSecretStore
-from rotator.stores.aws_fenced import DISPLACED, FencedWrites
+from rotator.stores.aws_fenced import FencedWrites
+from rotator.stores.aws_labels import DISPLACED
 from rotator.testing.contracts import SecretStoreContract
 
 if TYPE_CHECKING:
@@ -148,7 +149,10 @@ def test_an_edit_before_the_first_look_is_not_touched(fenced: Fenced) -> None:
 
 
 def test_an_edit_between_look_and_put_is_made_current_again(fenced: Fenced) -> None:
-    """Their version is current when the conflict is raised, and the merged write is one put again."""
+    """Their version is current when the conflict is raised, and the merged write is one put again.
+
+    The versions are listed, as after every edit over a fenced write: it may have died before it looked.
+    """
     theirs: list[str] = []
     fenced.before(PUT, lambda: theirs.append(fenced.edit()))
     with pytest.raises(VersionConflict) as caught:
@@ -159,7 +163,7 @@ def test_an_edit_between_look_and_put_is_made_current_again(fenced: Fenced) -> N
     fenced.forget()
     merged = Document({**THEIRS, **NEW.fields})
     fenced.write(merged, expected=theirs[0])
-    assert fenced.calls == [LOOK, PUT, LOOK]
+    assert fenced.calls == [LOOK, LIST, PUT, LOOK]
     assert fenced.store.read(fenced.secret).content == merged
 
 
@@ -253,5 +257,5 @@ def test_a_repetition_after_a_rollback_moves_the_label_by_its_version(fenced: Fe
     fenced.roll_back()
     fenced.forget()
     assert fenced.write().version == written.version
-    assert fenced.calls == [LOOK, PUT, MOVE, LOOK]
+    assert fenced.calls == [LOOK, LIST, PUT, MOVE, LOOK]
     assert fenced.store.read(fenced.secret).content == NEW

@@ -14,7 +14,8 @@ from test_aws_store import ANOTHER_WRITE_ID, NEW
 
 from rotator.errors import StoreUnavailable, StoreWriteInDoubt, VersionConflict
 from rotator.model import Document
-from rotator.stores.aws_fenced import DISPLACED, LATE_S, PINS, WAITS_S
+from rotator.stores.aws_fenced import LATE_S, WAITS_S
+from rotator.stores.aws_labels import DISPLACED, PINS
 
 __all__ = ["fenced", "mended_url"]
 
@@ -205,6 +206,15 @@ def test_an_edit_displaced_before_a_crash_is_kept_by_the_next_write(
     assert holder(fenced.labels(), "AWSCURRENT") == written.version
     assert json.loads(fenced.content(DISPLACED)) == THEIRS
     assert DISPLACED in caplog.text
+
+
+def test_an_edit_displaced_before_a_crash_is_kept_though_somebody_wrote_since(fenced: Fenced) -> None:
+    """After one more edit the displaced one has no label left: the next write finds it by its date."""
+    _crashed_over_an_edit(fenced)
+    newer = fenced.edit('{"n": 1}')
+    fenced.write(NEXT, expected=newer, write_id=ANOTHER_WRITE_ID)
+    assert current(fenced) == NEXT.fields
+    assert json.loads(fenced.content(DISPLACED)) == THEIRS
 
 
 def test_a_crash_that_displaced_nothing_costs_nothing(fenced: Fenced) -> None:
