@@ -7,7 +7,7 @@ TEST_READY := $(VENV)/.test-ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos worlds prove lint format coverage lock clean
+.PHONY: help demo test chaos worlds prove bench lint format coverage lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ worlds: $(TEST_READY) ## attack the promises in simulated worlds (WORLDS=100000 
 
 prove: $(TEST_READY) ## the long versions of all that tries to break a promise: hours; ends with one table
 	@$(BIN)/python -m tests.prove $(PROVE)
+
+bench: $(TEST_READY) ## each benchmark against its floor, and the table of the goals (BENCH="--only a,b", BENCH=--quick)
+	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 coverage: $(TEST_READY) ## show what the last test run left uncovered; fails under the goal
 	@$(BIN)/python -m coverage report

@@ -1,0 +1,165 @@
+"""The README's table: each goal, what was measured, and whether it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.benchmarks.suite import KIB, growth, memory_bytes, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Results = dict[str, Any]
+
+LINEAR = 1.05
+"""What passes for linear: the fit of three sizes that a machine with other work measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One goal.
+
+    Args:
+        held: None where nothing was measured.
+    """
+
+    measure: str
+    goal: str
+    measured: str
+    held: bool | None
+
+    def cells(self) -> tuple[str, ...]:
+        """Return what stands in the table."""
+        verdict = {True: "yes", False: "**no**", None: "not measured"}[self.held]
+        return self.measure, self.goal, self.measured, verdict
+
+
+def rows(results: Results) -> Iterator[Row]:
+    """Yield the goals in the order of their benchmarks."""
+    for backend, name in (("aws", "AWS"), ("vault", "Vault")):
+        yield _ratio(
+            f"processor time of a rotation on {name}, against the same bare SDK calls",
+            results.get("a", {}).get(backend, {}).get("64 claims"),
+            "cpu_ratio",
+            most=1.25,
+        )
+    for backend, name in (("aws", "AWS"), ("vault", "Vault")):
+        yield _ratio(
+            f"rotations a second on {name} at 20/200 ms latency, 32 workers, against 32 threads of bare calls",
+            _last(results.get("b", {}).get(backend, {})),
+            "rate_ratio",
+            least=0.9,
+        )
+    yield _lag(results.get("c", {}).get("flushed audit", {}).get("100000"))
+    yield _memory(results.get("def"))
+    daemon = results.get("def", {}).get("64 claims", {}).get("100000")
+    yield _idle(daemon)
+    yield _reads(daemon)
+    yield _same_second(results.get("s"))
+    yield _ratio(
+        "`once` with nothing due, whole process, against `import boto3` and the same reads",
+        results.get("g", {}).get("1"),
+        "wall_ratio",
+        most=1.3,
+    )
+    yield _growth(results)
+
+
+def markdown(results: Results) -> str:
+    """Return the table."""
+    lines = [("measure", "goal", "measured: median (lowest to highest)", "held"), ("---", "---", "---", "---")]
+    lines += [row.cells() for row in rows(results)]  # type: ignore[misc]  # four cells each
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def growth_lines(results: Results) -> Iterator[str]:
+    """Yield the exponents of growth."""
+    for what, found in growth(results).items():
+        yield f"{what}: grows with the number of credentials to the power of {_shown(found)}"
+
+
+def _ratio(
+    measure: str, found: Results | None, name: str, *, most: float | None = None, least: float | None = None
+) -> Row:
+    goal = f"≤ {most:g} x" if most is not None else f"≥ {least:g} x"
+    if not found:
+        return Row(measure, goal, "", None)
+    ratio = spread(found, name)
+    held = ratio.median <= most if most is not None else ratio.median >= (least or 0.0)
+    return Row(measure, goal, ratio.shown(2, unit=" x"), held)
+
+
+def _lag(found: Results | None) -> Row:
+    measure, goal = "scheduling lag p99 at 100,000 credentials and 300 due a second", "≤ 50 ms"
+    if not found:
+        return Row(measure, goal, "", None)
+    lag = found["lag_ms"]
+    measured = f"{lag['p99']:,.1f} ms (p50 {lag['p50']:,.1f}, longest {lag['max']:,.1f})"
+    return Row(measure, goal, measured, lag["p99"] <= 50 and found["rotated"] == found["due"])
+
+
+def _memory(found: Results | None) -> Row:
+    measure, goal = "memory per credential beyond the empty daemon, 100,000 credentials", "≤ 1.5 KiB"
+    each = {
+        claims: memory_bytes(found, claims)[100_000] / 100_000 / KIB
+        for claims in found or {}
+        if found and "100000" in found[claims]
+    }
+    if not each:
+        return Row(measure, goal, "", None)
+    measured = ", ".join(f"{size:.2f} KiB with {claims} a record" for claims, size in each.items())
+    return Row(measure, goal, measured, max(each.values()) <= 1.5)
+
+
+def _idle(found: Results | None) -> Row:
+    measure, goal = "idle processor time with 100,000 credentials, the check for changes included", "≤ 1 % of a core"
+    if not found or "idle_cpu_share" not in found:
+        return Row(measure, goal, "", None)
+    share = found["idle_cpu_share"]
+    return Row(measure, goal, f"{share:.2%}", share <= 0.01)
+
+
+def _reads(found: Results | None) -> Row:
+    measure, goal = (
+        "reads of the store to start with 100,000 credentials",
+        "≤ N/20 BatchGetSecretValue + N/100 ListSecrets",
+    )
+    if not found:
+        return Row(measure, goal, "", None)
+    calls = {name: found["calls"].get(name, 0) for name in ("GetSecretValue", "BatchGetSecretValue", "ListSecrets")}
+    held = calls["GetSecretValue"] == 0 and calls["BatchGetSecretValue"] <= 5_000 and calls["ListSecrets"] <= 1_000
+    return Row(measure, goal, ", ".join(f"{count:,} {name}" for name, count in calls.items() if count), held)
+
+
+def _same_second(found: Results | None) -> Row:
+    measure = "5,000 credentials that expire in the same second, provider limit 10/s"
+    goal = "0 expired, 0 requests over the limit"
+    if not found or found["credentials"] != 5_000:
+        return Row(measure, goal, "", None)
+    held = found["expired"] == 0 and found["over_limit"] == 0 and found["reused"] == 0
+    return Row(measure, goal, f"{found['expired']} expired, {found['over_limit']} over the limit", held)
+
+
+def _growth(results: Results) -> Row:
+    measure, goal = "growth of lag, memory and idle processor time from 1,000 to 100,000", "no worse than linear"
+    told = {
+        "lag": "lag p99, flushed audit",
+        "memory": "memory, 64 claims",
+        "idle": "idle processor time, 64 claims",
+    }
+    found = growth(results)
+    known = {name: found.get(key) for name, key in told.items()}
+    if "c" not in results or "def" not in results:
+        return Row(measure, goal, "", None)
+    measured = ", ".join(f"{name} n^{_shown(power)}" for name, power in known.items())
+    return Row(measure, goal, measured, all(power is not None and power <= LINEAR for power in known.values()))
+
+
+def _shown(power: float | None) -> str:
+    return "?" if power is None else f"{power:.2f}"
+
+
+def _last(found: Results) -> Results | None:
+    """Return the result with the most credentials."""
+    return found[max(found, key=lambda key: int(key.split()[0]))] if found else None
