@@ -205,6 +205,10 @@ class Fleet:
                 body = to_body(record(stored.identity, f"{number:06d}", age))
                 app.state.compare_and_swap(f"secret/{stored.identity}", body, expected=0)
 
+    def stubs_cpu_s(self) -> float:
+        """Return the processor time of all stubs so far."""
+        return sum(float(one.stats()["cpu_s"]) for one in self.stubs.values())
+
     def calls(self) -> dict[str, int]:
         """Return how often each operation of each stub was called."""
         return {

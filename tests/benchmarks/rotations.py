@@ -119,10 +119,13 @@ def measure(backend: Backend, **how_much: Any) -> dict[str, Any]:
                 for kind, stub in made.stubs.items():
                     stub.delay(TOKEN_DELAY_S if kind == "token_endpoint" else STORE_DELAY_S)
             names = list(sides)
+            busy_s = made.stubs_cpu_s()
             for number in range(load.rounds):
                 for name in names if number % 2 == 0 else reversed(names):
                     sides[name].round(counted)
-            return _compared(made, load, sides)
+            rotated = load.rounds * sum(side.count for side in sides.values())
+            stubs_ms = (made.stubs_cpu_s() - busy_s) / rotated * 1000
+            return {**_compared(made, load, sides), "stubs_cpu_ms": stubs_ms}
 
 
 @contextlib.contextmanager
@@ -145,6 +148,9 @@ def _sides(made: Fleet, load: Load) -> Iterator[dict[str, Side]]:
 
 def _passes(made: Fleet, load: Load, audit: str | None) -> Callable[[], None]:
     app = made.app(load.batch, workers=load.workers, audit=audit)
+    held = len(app.observer.observe(app.credentials[0]).situation.record.presented)
+    if held != load.claims:
+        raise AssertionError(f"the records hold {held} claims, not {load.claims}: they were seeded under another key")
 
     def run() -> None:
         results = app.passes.run(app.credentials, horizon_s=0.0, force=True)

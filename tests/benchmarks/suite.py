@@ -123,6 +123,7 @@ def _tell_rotations(found: Results) -> Iterator[str]:
             for name, side in result["sides"].items():
                 rate, cpu = spread(side, "per_s").shown(0), spread(side, "cpu_ms").shown(2, unit=" ms")
                 yield f"{backend}, {kind}: {name}: {rate} rotations a second, {cpu} of processor time each"
+            yield f"{backend}, {kind}: the stubs: {result['stubs_cpu_ms']:.2f} ms of processor time a rotation"
             yield f"{backend}, {kind}: calls: {_counts(result['sides'][OURS]['calls'])}"
             if result["sides"][OURS]["calls"] != result["sides"][FLOOR]["calls"]:
                 yield f"{backend}, {kind}: calls of the floor: {_counts(result['sides'][FLOOR]['calls'])}"
