@@ -48,14 +48,16 @@ def _no_reload() -> App:
 
 class _Virtual(Daemon):
     clock: VirtualClock
+    dispatcher: Dispatcher
 
     def _dispatcher(self, pools: contextlib.ExitStack) -> Dispatcher:
-        made = super()._dispatcher(pools)
-        made.executor = _AtOnce()
-        return made
+        self.dispatcher = super()._dispatcher(pools)
+        self.dispatcher.executor = _AtOnce()
+        return self.dispatcher
 
     def _ring_at(self, scheduler: object, at: datetime) -> None:
-        self.clock.advance(max(0.0, (at - self.clock.now()).total_seconds()))
+        if not self.dispatcher.running:  # else the bell was rung: a job has ended
+            self.clock.advance(max(0.0, (at - self.clock.now()).total_seconds()))
         self._bell.ring()
 
 
