@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.suite import FULL, PARTS, QUICK
-from tests.benchmarks.table import growth_lines, markdown
+from tests.benchmarks.table import markdown
 
 FILE = Path("var/benchmarks.json")
 
@@ -32,8 +32,6 @@ def main() -> int:
             results["machine"] = {"cores": os.cpu_count(), "python": platform.python_version()}
             options.json.parent.mkdir(parents=True, exist_ok=True)
             options.json.write_text(json.dumps(results, indent=1))  # part by part: a run of hours may be ended
-    for line in growth_lines(results):
-        _say(f"(h) {line}")
     _say(f"\n{markdown(results)}")
     return 0
 

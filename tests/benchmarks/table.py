@@ -67,16 +67,38 @@ def rows(results: Results) -> Iterator[Row]:
 
 
 def markdown(results: Results) -> str:
-    """Return the table."""
-    lines = [("measure", "goal", "measured: median (lowest to highest)", "held"), ("---", "---", "---", "---")]
-    lines += [row.cells() for row in rows(results)]  # type: ignore[misc]  # four cells each
+    """Return the table of the goals, and those of what durability costs and of growth as far as they were measured."""
+    goals = [row.cells() for row in rows(results)]
+    tables = [_table(("measure", "goal", "measured: median (lowest to highest)", "held"), goals)]
+    durable = list(durability(results))
+    if durable:
+        tables.append(_table(DURABLE_HEAD, durable))
+    grown = [(what, _shown(power)) for what, power in growth(results).items()]
+    if grown:
+        tables.append(_table(("grows with the number of credentials n", "n to the power of"), grown))
+    return "\n\n".join(tables)
+
+
+DURABLE_HEAD = (
+    "the audit trail flushed to disk, against not flushed",
+    "processor time of a rotation",
+    "rotations a second",
+    "two flushed lines added to the floor: processor time",
+    "rotations a second",
+)
+
+
+def durability(results: Results) -> Iterator[tuple[str, ...]]:
+    """Yield what the flushes of the audit trail cost on each backend; those of the escrow are in all figures."""
+    names = ("flushes_cpu_ratio", "flushes_rate_ratio", "floor_flushes_cpu_ratio", "floor_flushes_rate_ratio")
+    for backend, kinds in results.get("a", {}).items():
+        found = kinds["64 claims"]
+        yield backend, *(spread(found, name).shown(2, unit=" x") for name in names)
+
+
+def _table(head: tuple[str, ...], body: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def growth_lines(results: Results) -> Iterator[str]:
-    """Yield the exponents of growth."""
-    for what, found in growth(results).items():
-        yield f"{what}: grows with the number of credentials to the power of {_shown(found)}"
 
 
 def _ratio(

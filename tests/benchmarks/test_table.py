@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.suite import QUICK, growth, memory_bytes
-from tests.benchmarks.table import growth_lines, markdown, rows
+from tests.benchmarks.table import markdown, rows
 
+RATIOS = (
+    "cpu_ratio",
+    "flushes_cpu_ratio",
+    "flushes_rate_ratio",
+    "floor_flushes_cpu_ratio",
+    "floor_flushes_rate_ratio",
+)
 SPREAD = {"median": 1.2, "low": 1.1, "high": 1.3}
 
 
@@ -33,7 +40,7 @@ def results(each: int = 1024) -> dict[str, Any]:
         "100000": daemon(100_000, each=each, idle=0.009, **calls),
     }
     return {
-        "a": {backend: {"64 claims": {"cpu_ratio": SPREAD}} for backend in ("aws", "vault")},
+        "a": {backend: {"64 claims": dict.fromkeys(RATIOS, SPREAD)} for backend in ("aws", "vault")},
         "b": {
             backend: {"640 at once": {"rate_ratio": {"median": 0.95, "low": 0.9, "high": 1.0}}}
             for backend in ("aws", "vault")
@@ -103,4 +110,12 @@ def test_growth_is_told_of_every_figure_that_grows() -> None:
     found = growth(results())
     assert found["memory, 64 claims"] == pytest.approx(1.0)
     assert found["lag p99, flushed audit"] == pytest.approx(0.95, abs=0.01)
-    assert len(list(growth_lines(results()))) == len(found)
+    assert all(f"| {what} |" in markdown(results()) for what in found)
+
+
+def test_what_durability_costs_is_told_for_each_backend() -> None:
+    """A line for each backend that was measured, with both sides' flushes."""
+    found = results()
+    found["a"]["vault"]["64 claims"]["flushes_rate_ratio"] = {"median": 0.5, "low": 0.25, "high": 0.75}
+    assert "| vault | 1.20 x (1.10 to 1.30) | 0.50 x (0.25 to 0.75) |" in markdown(found)
+    assert "| aws | 1.20 x" in markdown(found)
