@@ -125,7 +125,8 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
         PluginError: A named adapter cannot be loaded.
     """
     clock, ids, randomness = surroundings.clock, surroundings.ids, surroundings.randomness
-    adapters = _Adapters(settings, surroundings)
+    kept = settings.without_credentials()  # the parts hold on to it, and to nothing that grows with the fleet
+    adapters = _Adapters(kept, surroundings)
     stores = LazyStores(adapters.store, settings.stores)
 
     def read_secret(store: str, secret: str) -> Versioned:
@@ -159,7 +160,7 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
     quotas = _quotas(settings)
     passes = Passes(observer, rotation, budget, clock, settings.workers, quotas)
     return App(
-        settings,
+        kept,
         surroundings,
         actor,
         resolved.credentials,

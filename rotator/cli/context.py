@@ -69,6 +69,7 @@ class Context:
         """
         app = build(self.settings, mode, Surroundings.real(self.env))
         if mode == "daemon":
+            self._settings = None  # it runs for months, and the parts have what they need
             return app
         app, notes, self.undiscovered = with_discovered(app)
         for note in notes:

@@ -3,6 +3,7 @@
 Durations are seconds once read. A relative path counts from the working directory.
 """
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
@@ -304,6 +305,12 @@ class Settings(Section):
     def knows(self, section: Literal["stores", "providers"], name: str) -> bool:
         """Return whether the file defines the name; of a section that could not be read, every name is presumed."""
         return name in self.named(section) or (section,) in self._origin.left_out
+
+    def without_credentials(self) -> "Settings":
+        """Return the settings for a process that keeps them: of 100,000 entries and their lines nobody asks again."""
+        lines = {path: line for path, line in self._origin.lines.items() if path[:1] != ("credentials",)}
+        origin = replace(self._origin, lines=lines, names={}, indices=None)
+        return self.model_copy(update={"credentials": ()}).with_origin(origin, self._warnings)
 
     def with_origin(self, origin: Origin, warnings: list[Problem]) -> "Settings":
         """Return the same settings, knowing where they came from."""
