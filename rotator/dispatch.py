@@ -57,7 +57,8 @@ class Job:
             take every slot of a tight budget for ever.
         observed: What was already read, to be used while it is young.
         start_at: When the budget demands the start, for the document at `version`; another one has times of its own.
-        lane: The provider's and client's key, known once it was looked at.
+        lane: The provider's and client's key, once it is due and waits for its turn.
+        key: The same, once it was looked at.
         slot: When its request may leave; None without a budget.
         lead_s: How long before its slot it began.
         slot_ends: And until when.
@@ -72,6 +73,7 @@ class Job:
     version: str = ""
     shared_with: str | None = None
     lane: str = ""
+    key: str = ""
     slot: datetime | None = None
     lead_s: float = 0.0
     slot_ends: datetime | None = None
@@ -362,6 +364,7 @@ class Dispatcher:
                 # Not the document that was compared with the others': that is done first, where they are known.
                 job.version, job.start_at = observed.situation.stored.version, None
                 return self._ready(job, replace(observed, situation=replace(observed.situation, start_at=None)))
+        job.key = observed.provider_key
         decision = policy.decide(observed.situation)
         if isinstance(decision, policy.Due) and job.lane != observed.provider_key:
             return self._ready(job, observed)

@@ -191,11 +191,13 @@ class Fleet:
         if watched.credential is not job.credential:
             self._plan(watched, self.clock.now(), None)  # changed by a reload meanwhile: look at it anew
             return
-        if job.lane:
-            watched.lane = job.lane
-            pace = self.budget.pace(job.lane)
+        watched.version = job.version or watched.version
+        if job.key:
+            watched.lane = job.key
+            self.budget.learn(job.key, job.credential.provider.rate_limit)
+            pace = self.budget.pace(job.key)
             if pace is not None:
-                self.agenda.pace(job.lane, pace.interval_s)
+                self.agenda.pace(job.key, pace.interval_s)
         refresh_at = None
         match outcome:
             case outcomes.Rotated(expires_at=expires_at, version=version, next_at=next_at, digest=digest):
@@ -203,7 +205,8 @@ class Fleet:
                 self.grants.rotated(job.credential.name, digest)
                 at = next_at or self._in(self.pause_s)
                 refresh_at = next_at
-            case outcomes.Fresh(until=until):
+            case outcomes.Fresh(until=until, expires_at=expires_at):
+                watched.deadline = expires_at
                 # What its budget wanted to start now and cannot start yet leaves the others their turns.
                 at, refresh_at = until, None if job.start_at else until
             case outcomes.Deferred(retry_at=retry_at):

@@ -33,10 +33,11 @@ class Rotated:
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """Nothing was due; look again at `until`."""
+    """Nothing was due; look again at `until`. `expires_at` is the end of the access token, if that is known."""
 
     name: str
     until: datetime
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ Outcome = Rotated | Fresh | Deferred | Failed
 def of_decision(name: str, decision: policy.Decision) -> Outcome:
     """Return the outcome of a decision that asks for no action now; of one that does, what it waits for."""
     match decision:
-        case policy.Fresh(until=until):
-            return Fresh(name, until)
+        case policy.Fresh(until=until, expires_at=expires_at):
+            return Fresh(name, until, expires_at)
         case policy.Due(reason=reason) | policy.Recover(reason=reason):
             return Deferred(name, "due", None, reason)
         case policy.Stale(reason=reason):

@@ -76,10 +76,11 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """Nothing to do before `until`."""
+    """Nothing to do before `until`; the access token ends at `expires_at`, if that is known."""
 
     until: datetime
     reason: str
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ def decide(situation: Situation) -> Decision:
     if claim:
         return _presented(situation, tokens, claim, when)
     if not situation.force and when.eligible_at and situation.now < when.eligible_at:
-        return Fresh(when.eligible_at, f"not due before {_text(when.eligible_at)}")
+        return Fresh(when.eligible_at, f"not due before {_text(when.eligible_at)}", when.expires_at)
     blocked = _blocked(situation, digest)
     if blocked:
         return blocked

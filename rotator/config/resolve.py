@@ -16,7 +16,7 @@ from rotator.plugins import suggestion
 from rotator.schedule import margin_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from rotator.config.model import CredentialSettings, SecretSource, Settings
     from rotator.discovery import Rule
@@ -69,8 +69,9 @@ def resolve(
     found = examine(settings, env=env, mode=mode)
     if found.faults:
         raise ConfigError(settings.origin.problems(found.faults))
+    readers: dict[Hashable, Callable[[], Secret | None]] = {}
     credentials = [
-        _credential(settings, index, credential, found.merged[credential.provider], env, read_secret)
+        _credential(settings, index, credential, found.merged[credential.provider], env, read_secret, readers)
         for index, credential in found.usable
     ]
     providers = {name: merged.provider for name, merged in found.merged.items()}
@@ -174,12 +175,17 @@ def _credential(
     merged: Merged,
     env: Mapping[str, str],
     read_secret: ReadSecret,
+    readers: dict[Hashable, Callable[[], Secret | None]],
 ) -> Credential:
     def source(key: str, chosen: SecretSource | None) -> Callable[[], Secret | None]:
         if chosen is None:
             return _nothing
-        where = settings.origin.where(("credentials", index, key))
-        return reader(chosen, where=where, env=env, read_secret=read_secret)
+        # Credentials with one source share its reader, which names the first of them: fleets have few clients.
+        same = (key, type(chosen), *chosen.__dict__.values())
+        if same not in readers:
+            where = settings.origin.where(("credentials", index, key))
+            readers[same] = reader(chosen, where=where, env=env, read_secret=read_secret)
+        return readers[same]
 
     provider = merged.provider
     if credential.key_id or credential.algorithm or credential.audience:  # else all share one

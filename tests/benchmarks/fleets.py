@@ -133,7 +133,13 @@ class Fleet:
         match self.backend:
             case "aws":
                 return {
-                    "stores": {"main": {"type": "aws-secrets-manager", "endpoint_url": self.secrets_url}},
+                    "stores": {
+                        "main": {
+                            "type": "aws-secrets-manager",
+                            "endpoint_url": self.secrets_url,
+                            "write_quota": {"per_second": 1_000_000, "share": 1},  # the stub has none
+                        }
+                    },
                     "state": {"type": "dynamodb", "table": TABLE, "endpoint_url": self.state_url},
                     "seal": {"key_env": "BENCH_SEAL_KEY"},
                 }

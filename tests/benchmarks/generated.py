@@ -15,6 +15,7 @@ from rotator.errors import VersionConflict
 from rotator.model import (
     Credential,
     Document,
+    Listed,
     Provider,
     Refreshed,
     Rejected,
@@ -124,9 +125,14 @@ class Store:
             self._written[secret] = (version + 1, document, self._clock.now())
         return Versioned(f"generated:{secret}", str(version + 1), self._clock.now(), document)
 
-    def versions(self, secrets: Sequence[str]) -> Mapping[str, str]:
+    def read_many(self, secrets: Sequence[str]) -> Mapping[str, Versioned]:
+        """See `SecretStore.read_many`."""
+        return {secret: self.read(secret) for secret in secrets}
+
+    def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`."""
-        return {secret: str(self._written[secret][0]) if secret in self._written else "1" for secret in secrets}
+        numbers = {secret: self._written[secret][0] if secret in self._written else 1 for secret in secrets}
+        return {secret: Listed(f"generated:{secret}", str(number)) for secret, number in numbers.items()}
 
     def prove_writable(self, secret: str) -> None:
         """See `SecretStore.prove_writable`."""
@@ -149,6 +155,10 @@ class State:
         """See `StateStore.read`."""
         text, revision = self._found(key)
         return (body_of(text), revision) if text else (None, 0)
+
+    def read_many(self, keys: Sequence[str]) -> Mapping[str, tuple[Mapping[str, Any] | None, int]]:
+        """See `StateStore.read_many`."""
+        return {key: self.read(key) for key in keys}
 
     def _found(self, key: str) -> tuple[str, int]:
         if key in self._written:

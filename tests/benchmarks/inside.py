@@ -6,7 +6,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rotator.daemon import Daemon
+from rotator.daemon import LONGEST_SLEEP_S, Daemon
 from rotator.wiring import App
 
 if TYPE_CHECKING:
@@ -55,10 +55,12 @@ class _Virtual(Daemon):
         self.dispatcher.executor = _AtOnce()
         return self.dispatcher
 
-    def _ring_at(self, scheduler: object, at: datetime) -> None:
-        if not self.dispatcher.running:  # else the bell was rung: a job has ended
-            self.clock.advance(max(0.0, (at - self.clock.now()).total_seconds()))
-        self._bell.ring()
+    def _wait_until(self, scheduler: object, at: datetime | None) -> None:
+        if self.dispatcher.running or self._looks.waiting:
+            self._bell.wait(LONGEST_SLEEP_S)  # it rings: a job has ended, or a look in another thread will
+            return
+        left_s = (at - self.clock.now()).total_seconds() if at else LONGEST_SLEEP_S
+        self.clock.advance(min(LONGEST_SLEEP_S, max(0.0, left_s)))
 
 
 class _AtOnce(Executor):

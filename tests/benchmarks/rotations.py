@@ -22,7 +22,7 @@ from tests.benchmarks.fleets import NOT_FLUSHED, Age, Backend, Fleet, fleet
 from tests.benchmarks.floors import PREFIX, AwsFloor, Floor, Journal, LocalFloor, NoJournal, VaultFloor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 OURS, OURS_UNFLUSHED = "rotator", "rotator, audit not flushed"
 FLOOR, FLOOR_FLUSHED, SEQUENTIAL = "floor", "floor, two flushed audit lines", "floor, one after the other"
@@ -181,11 +181,19 @@ def _mapped(pool: ThreadPoolExecutor, floor: Floor, count: int) -> Callable[[], 
     return run
 
 
+def _alike(ours: Mapping[str, float], floor: Mapping[str, float]) -> bool:
+    """Return whether both sides make the same calls; slots of the store's write quota are reserved for many at once."""
+    reserved = {"GetItem": 0.5, "PutItem": 0.5}
+    return ours.keys() == floor.keys() and all(
+        floor[call] <= times <= floor[call] + reserved.get(call, 0.0) for call, times in ours.items()
+    )
+
+
 def _compared(made: Fleet, load: Load, sides: dict[str, Side]) -> dict[str, Any]:
     if made.stubs["token_endpoint"].calls().get("reused"):
         raise AssertionError("a refresh token was presented twice")
     ours, floor, flushed = sides[OURS], sides[FLOOR], sides[FLOOR_FLUSHED]
-    if ours.calls != flushed.calls and not load.delayed:
+    if not _alike(ours.calls, flushed.calls) and not load.delayed:
         raise AssertionError(f"other calls than the floor's: {ours.calls}, {flushed.calls}")
 
     def rates(one: Side, other: Side) -> dict[str, float]:

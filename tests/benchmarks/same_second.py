@@ -17,7 +17,8 @@ from typing import Any
 from rotator import outcomes
 from rotator.clocks import SystemIds
 from rotator.config.load import load_config
-from rotator.model import Document, RateLimit
+from rotator.limits import RateLimit
+from rotator.model import Document
 from rotator.testing.memory import EPOCH, SeededRandomness, VirtualClock
 from rotator.wiring import Surroundings, build
 from tests.benchmarks import generated, inside
