@@ -181,7 +181,7 @@ def _mapped(pool: ThreadPoolExecutor, floor: Floor, count: int) -> Callable[[], 
     return run
 
 
-def _alike(ours: Mapping[str, float], floor: Mapping[str, float]) -> bool:
+def alike(ours: Mapping[str, float], floor: Mapping[str, float]) -> bool:
     """Return whether both sides make the same calls; slots of the store's write quota are reserved for many at once."""
     reserved = {"GetItem": 0.5, "PutItem": 0.5}
     return ours.keys() == floor.keys() and all(
@@ -193,7 +193,7 @@ def _compared(made: Fleet, load: Load, sides: dict[str, Side]) -> dict[str, Any]
     if made.stubs["token_endpoint"].calls().get("reused"):
         raise AssertionError("a refresh token was presented twice")
     ours, floor, flushed = sides[OURS], sides[FLOOR], sides[FLOOR_FLUSHED]
-    if not _alike(ours.calls, flushed.calls) and not load.delayed:
+    if not alike(ours.calls, flushed.calls) and not load.delayed:
         raise AssertionError(f"other calls than the floor's: {ours.calls}, {flushed.calls}")
 
     def rates(one: Side, other: Side) -> dict[str, float]:
