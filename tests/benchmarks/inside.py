@@ -35,10 +35,20 @@ def daemon(app: App, tell: Callable[[Outcome], None], note: Callable[..., Any]) 
     return Daemon(app, _no_reload, tell, note)
 
 
-def virtual_daemon(app: App, clock: VirtualClock, tell: Callable[[Outcome], None], note: Callable[..., Any]) -> Daemon:
-    """Return the same daemon in virtual time: jobs run in its own thread, and instead of waiting the clock is set."""
+def virtual_daemon(
+    app: App,
+    clock: VirtualClock,
+    tell: Callable[[Outcome], None],
+    note: Callable[..., Any],
+    step: Callable[[], None] = lambda: None,
+) -> Daemon:
+    """Return the same daemon in virtual time: jobs run in its own thread, and instead of waiting the clock is set.
+
+    Args:
+        step: Called before each wait.
+    """
     made = _Virtual(app, _no_reload, tell, note)
-    made.clock = clock
+    made.clock, made.step = clock, step
     return made
 
 
@@ -48,6 +58,7 @@ def _no_reload() -> App:
 
 class _Virtual(Daemon):
     clock: VirtualClock
+    step: Callable[[], None]
     dispatcher: Dispatcher
 
     def _dispatcher(self, pools: contextlib.ExitStack) -> Dispatcher:
@@ -56,6 +67,9 @@ class _Virtual(Daemon):
         return self.dispatcher
 
     def _wait_until(self, scheduler: object, at: datetime | None) -> None:
+        self.step()
+        if self._stopping:
+            return
         if self.dispatcher.running or self._looks.waiting:
             self._bell.wait(LONGEST_SLEEP_S)  # it rings: a job has ended, or a look in another thread will
             return
