@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import pairwise, permutations
-from typing import TYPE_CHECKING
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -17,9 +17,6 @@ from rotator.schedule import Planned, latest_starts, timing
 from tests.core.parts import EPOCH_S, NOW, at, fields, stored
 from tests.effort import tried
 from tests.rotation.world import credential, provider
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 law = tried(200)
 LIMIT = RateLimit(1, 8.0)
@@ -92,6 +89,88 @@ def test_if_any_schedule_keeps_all_deadlines_the_agenda_does(planned: list[Plann
         now = None if upcoming is None else max(upcoming, now)
     assert set(sent) == set(deadline_of)
     assert {name: when for name, when in sent.items() if when > deadline_of[name]} == {}
+
+
+@dataclass
+class Lane:
+    """One budget lived through: what the agenda brings up is sent by earliest deadline, one interval apart.
+
+    Args:
+        closed: From when until when the provider asks to wait, which nobody knows before.
+        failing: Whose first request comes to nothing and is repeated.
+        slow_s: How much longer than the interval its request takes.
+    """
+
+    planned: list[Planned]
+    closed: tuple[float, float] = (0.0, 0.0)
+    failing: str = ""
+    slow_s: float = 0.0
+    sent_s: dict[str, float] = field(default_factory=dict)
+    resumed_s: float | None = None
+    left: list[Planned] = field(default_factory=list)
+
+    def live(self) -> None:
+        """Send all; note who was left, and from when on the lane was free, when the trouble was over."""
+        agenda, queue, free_s, now_s = Agenda(), list[tuple[datetime, str]](), 0.0, 0.0
+        deadlines = {one.name: one.deadline for one in self.planned}
+        for one in self.planned:
+            agenda.plan(one.name, one.due_at, planned=one, budgets={"l": INTERVAL_S})
+        failed = False
+        while len(self.sent_s) < len(self.planned):
+            queue += [(deadlines[name], name) for name, _ in agenda.take_due(at(now_s))]
+            queue.sort()
+            begin_s, end_s = self.closed
+            if queue and now_s >= free_s and not begin_s <= now_s < end_s:
+                if self.resumed_s is None and now_s >= end_s > 0:
+                    self._resume(now_s)
+                _, name = queue.pop(0)
+                free_s = now_s + INTERVAL_S
+                if name == self.failing and not failed:
+                    failed, free_s = True, free_s + self.slow_s
+                    queue.append((deadlines[name], name))
+                    self._resume(free_s)
+                else:
+                    self.sent_s[name] = now_s
+            upcoming = agenda.next_at()
+            waits = [seconds(upcoming)] if upcoming else []
+            waits += [max(free_s, end_s if begin_s <= max(now_s, free_s) < end_s else 0.0)] if queue else []
+            now_s = max(now_s, min(waits, default=now_s))
+
+    def _resume(self, at_s: float) -> None:
+        self.resumed_s = at_s
+        self.left = [one for one in self.planned if one.name not in self.sent_s]
+
+    def lateness(self) -> float:
+        """Return how late the latest of those was that were left when the trouble was over."""
+        return max(self.sent_s[one.name] - seconds(one.deadline) for one in self.left)
+
+    def best(self) -> float:
+        """Return the least lateness that any order of those that were left has, begun when the trouble was over."""
+        assert self.resumed_s is not None
+        return self.resumed_s + best_lateness(self.left, INTERVAL_S)
+
+
+@law
+@given(jobs, st.integers(0, 80), st.integers(1, 60))
+def test_a_pause_is_followed_by_the_best_schedule_for_what_remains(
+    planned: list[Planned], begin_s: int, length_s: int
+) -> None:
+    """After a cooldown that nobody foresaw, nobody is late who need not be, and no one later than need be."""
+    lane = Lane(planned, closed=(begin_s, begin_s + length_s))
+    lane.live()
+    assume(lane.left)
+    assert lane.lateness() <= max(0.0, lane.best()) + 1e-3
+
+
+@law
+@given(jobs, st.data(), st.integers(0, 40))
+def test_a_failure_or_a_slow_answer_is_followed_by_the_best_schedule_for_what_remains(
+    planned: list[Planned], data: st.DataObject, slow_s: int
+) -> None:
+    """A request that takes its slot, or several, and comes to nothing is repeated where it belongs."""
+    lane = Lane(planned, failing=data.draw(st.sampled_from(planned)).name, slow_s=slow_s)
+    lane.live()
+    assert lane.lateness() <= max(0.0, lane.best()) + 1e-3
 
 
 # ------------------------------------------------------------------------------------------------- one credential
