@@ -245,7 +245,7 @@ def test_a_client_id_that_is_no_unicode_text_leads_to_a_record(tmp_path: Path) -
     key = provider_key("https://id.example/token", client_id_of(credential, replace(stored(), content=document)))
     state = LocalStateStore(tmp_path / "state.db")
     state.compare_and_swap(key, {"format": 1, "identity": key}, expected=0)
-    assert state.read(key)[1] == 1
+    assert state.read(key)[1] > 0
     assert ProviderRecord(key).identity.encode()
 
 
