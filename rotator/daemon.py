@@ -208,7 +208,7 @@ class Daemon:
 
     def _watch(self) -> None:
         """Watch what is configured and what was found; look at what is new."""
-        found = self._census.credentials if self._census else []
+        found = [one for one in self._census.credentials if self.app.shard.holds(one)] if self._census else []
         self._looks.look(self._fleet.change([*self.app.credentials, *found]), listed=True)
 
     def _see(self) -> None:

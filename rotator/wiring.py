@@ -33,6 +33,7 @@ from rotator.rotation import Rotation
 from rotator.seal import AesSeal, key_from_env, key_from_file, key_from_kms
 from rotator.setbacks import PAUSE_S, Setbacks
 from rotator.settling import Settling
+from rotator.shards import WHOLE, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,12 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """The parts of one process."""
+    """The parts of one process.
+
+    Args:
+        credentials: Those that are configured, and found where the process ends soon; of its shard alone.
+        rules: By which further ones are found.
+    """
 
     settings: configured.Settings
     surroundings: Surroundings
@@ -91,6 +97,7 @@ class App:
     passes: Passes
     quotas: Mapping[str, tuple[str, Pace]]
     rules: list[Rule]
+    shard: Shard = WHOLE
 
     def credential(self, name: str) -> Credential:
         """Return a configured credential.
@@ -115,6 +122,11 @@ def with_discovered(app: App) -> tuple[App, list[str], list[RotatorError]]:
         return app, [], []
     found, notes, errors = gathered(app.rules, app.stores, app.credentials)
     return replace(app, credentials=[*app.credentials, *found]), notes, errors
+
+
+def of_shard(app: App, shard: Shard) -> App:
+    """Return the parts of a process that sees to one shard only."""
+    return replace(app, credentials=[one for one in app.credentials if shard.holds(one)], shard=shard)
 
 
 def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings) -> App:

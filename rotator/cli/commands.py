@@ -14,6 +14,7 @@ from rotator.cli.context import Context, Exit, Interruption, chosen, exit_code, 
 from rotator.config.durations import parse_duration
 from rotator.errors import ConfigError, Problem, RotatorError
 from rotator.reports import instant
+from rotator.shards import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +57,29 @@ class _Span(click.ParamType[float]):
             return parse_duration(value, zero=True)
         except ValueError as error:
             self.fail(f"{value!r}: {error}", param, ctx)
+
+
+class _Part(click.ParamType[Shard]):
+    """`0/3`: the first of three shards."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        if isinstance(value, Shard):
+            return value
+        try:
+            return Shard.read(str(value))
+        except ValueError as error:
+            self.fail(f"{str(value)[:40]!r} {error}", param, ctx)
+
+
+_shard = click.option(
+    "--shard",
+    type=_Part(),
+    metavar="I/N",
+    envvar="ROTATOR_SHARD",
+    help="Only the credentials of shard I of N, counted from 0; else $ROTATOR_SHARD.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -114,22 +138,23 @@ def _credentials(app: App) -> str:
 
 
 @rotator.command(name="run")
+@_shard
 @click.pass_obj
-def run_daemon(context: Context) -> int:
+def run_daemon(context: Context, shard: Shard | None) -> int:
     """Run the daemon until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
     try:
         from rotator.daemon import Daemon  # noqa: PLC0415 - APScheduler, on use
     except ModuleNotFoundError as error:
         raise _missing(error) from None
     log = context.logger()
-    app = context.app("daemon")
+    app = context.app("daemon", shard)
     for warning in app.settings.warnings:
         log.warning("configuration", problem=str(warning))
 
     def tell(outcome: Outcome) -> None:
         _log(log, outcome)
 
-    daemon = Daemon(app, lambda: context.fresh_app("daemon"), tell, log.info)
+    daemon = Daemon(app, lambda: context.fresh_app("daemon", shard), tell, log.info)
     daemon.handle_signals()
     daemon.run()
     return Exit.WELL
@@ -141,10 +166,19 @@ def run_daemon(context: Context) -> int:
 @click.option("--force", is_flag=True, help="Refresh although not due. Overrides neither a latch nor a cooldown.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; send and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_shard
 @click.pass_obj
-def once(context: Context, horizon: float, names: tuple[str, ...], force: bool, dry_run: bool, as_json: bool) -> int:
-    """Make one pass: rotate all that falls due within the horizon."""
-    app = context.app("once")
+def once(
+    context: Context,
+    horizon: float,
+    names: tuple[str, ...],
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+    shard: Shard | None,
+) -> int:
+    """Make one pass: rotate all that falls due within the horizon. A name goes before the shard."""
+    app = context.app("once", None if names else shard)
     credentials = chosen(app, names)
 
     def tell(outcome: Outcome) -> None:
@@ -187,12 +221,13 @@ def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> lis
 
 @rotator.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_shard
 @click.pass_obj
-def status(context: Context, as_json: bool) -> int:
+def status(context: Context, as_json: bool, shard: Shard | None) -> int:
     """Show every credential: state, expiry, next refresh, what is wrong and what to do."""
     from rotator.status import row  # noqa: PLC0415 - beside their use
 
-    app = context.app("operator")
+    app = context.app("operator", shard)
     rows = [row(credential, observed) for credential, observed in app.passes.look(app.credentials)]
     if as_json:
         say(shown.status_json(rows))

@@ -14,7 +14,7 @@ from rotator.bell import Stop
 from rotator.config.load import load_config
 from rotator.errors import ConfigError, Problem, Refused, RotatorError
 from rotator.logs import configure_logging
-from rotator.wiring import App, Surroundings, build, with_discovered
+from rotator.wiring import App, Surroundings, build, of_shard, with_discovered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rotator.config.model import Settings
     from rotator.model import Credential, Mode
     from rotator.outcomes import Outcome
+    from rotator.shards import Shard
 
 
 class Exit(IntEnum):
@@ -59,10 +60,13 @@ class Context:
             self._settings = load_config(path, self.env)
         return self._settings
 
-    def app(self, mode: Mode) -> App:
+    def app(self, mode: Mode, shard: Shard | None = None) -> App:
         """Return the parts; for a command that ends, with the credentials that are found now.
 
         Why some could not be found is shown on stderr, and left in `undiscovered`.
+
+        Args:
+            shard: Leaves the credentials of other shards out.
 
         Raises:
             ConfigError: The configuration cannot be used.
@@ -70,20 +74,20 @@ class Context:
         app = build(self.settings, mode, Surroundings.real(self.env))
         if mode == "daemon":
             self._settings = None  # it runs for months, and the parts have what they need
-            return app
+            return of_shard(app, shard) if shard else app
         app, notes, self.undiscovered = with_discovered(app)
         for note in notes:
             warn(f"rotator: {note}")
-        return app
+        return of_shard(app, shard) if shard else app
 
-    def fresh_app(self, mode: Mode) -> App:
+    def fresh_app(self, mode: Mode, shard: Shard | None = None) -> App:
         """Return the parts of a configuration that is read anew.
 
         Raises:
             ConfigError: The configuration cannot be used.
         """
         self._settings = None
-        return self.app(mode)
+        return self.app(mode, shard)
 
     def exit_code(self, code: Exit) -> Exit:
         """Return the exit code of a command that would end with `code`, had all credentials been found."""
