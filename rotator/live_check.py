@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from rotator import policy
 from rotator.addresses import shown
+from rotator.advice import advice
 from rotator.config.checks import written_too_often
 from rotator.documents import stored_tokens
 from rotator.errors import ConfigError, Problem, RotatorError
 from rotator.model import Malformed
 from rotator.observe import Observed, client_id_of
+from rotator.planning import plan
 from rotator.schedule import margin_s
 
 if TYPE_CHECKING:
@@ -46,9 +48,12 @@ def live_check(app: App) -> list[Finding]:
         if trouble:
             problem = Problem(f"provider {name}", f"{shown(endpoint)}: {trouble}", "check the address and the network")
             findings.append(Finding(problem, temporary=True))
-    for credential, observed in app.passes.look(app.credentials):
+    seen = app.passes.look(app.credentials)
+    for credential, observed in seen:
         findings += _of_credential(app, credential, observed)
-    return findings
+    quotas = {store: pace.interval_s for store, (_, pace) in app.quotas.items()}
+    ahead = plan(seen, app.budget, now=app.surroundings.clock.now(), stores=quotas).forecast
+    return findings + [Finding(Problem("plan", told, "rotator plan shows all"), warning=True) for told in advice(ahead)]
 
 
 def _of_credential(app: App, credential: Credential, observed: Observed | RotatorError) -> Iterator[Finding]:

@@ -11,16 +11,16 @@ import click
 from rotator import __version__
 from rotator.cli import shown
 from rotator.cli.context import Context, Exit, Interruption, chosen, exit_code, explain_error, say, warn
-from rotator.config.durations import parse_duration
+from rotator.cli.options import Span, shard_option
 from rotator.errors import ConfigError, Problem, RotatorError
 from rotator.reports import instant
-from rotator.shards import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rotator.operations import Word
     from rotator.outcomes import Outcome
+    from rotator.shards import Shard
     from rotator.wiring import App
 
 LEAST_PASS_S = 60.0
@@ -45,41 +45,6 @@ def run(arguments: Sequence[str]) -> int:
         warn(text)
         return exit_
     return int(code or 0)
-
-
-class _Span(click.ParamType[float]):
-    """`15m`, `90s`, or seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return parse_duration(value, zero=True)
-        except ValueError as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
-
-
-class _Part(click.ParamType[Shard]):
-    """`0/3`: the first of three shards."""
-
-    name = "shard"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
-        if isinstance(value, Shard):
-            return value
-        try:
-            return Shard.read(str(value))
-        except ValueError as error:
-            self.fail(f"{str(value)[:40]!r} {error}", param, ctx)
-
-
-_shard = click.option(
-    "--shard",
-    type=_Part(),
-    metavar="I/N",
-    envvar="ROTATOR_SHARD",
-    help="Only the credentials of shard I of N, counted from 0; else $ROTATOR_SHARD.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -116,6 +81,10 @@ def check(context: Context, live: bool) -> int:
     for warning in settings.warnings:
         say(f"warning: {warning}")
     if not live:
+        from rotator.rates import impossible_rates  # noqa: PLC0415 - on use: `check --live` goes by the documents
+
+        for warning in impossible_rates(app.credentials, settings.origin):
+            say(f"warning: {warning}")
         say(f"{settings.source}: no problem found in {_credentials(app)}")
         return Exit.WELL
     from rotator.live_check import live_check  # noqa: PLC0415 - on use
@@ -138,7 +107,7 @@ def _credentials(app: App) -> str:
 
 
 @rotator.command(name="run")
-@_shard
+@shard_option
 @click.pass_obj
 def run_daemon(context: Context, shard: Shard | None) -> int:
     """Run the daemon until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
@@ -161,12 +130,12 @@ def run_daemon(context: Context, shard: Shard | None) -> int:
 
 
 @rotator.command()
-@click.option("--horizon", type=_Span(), default="15m", show_default=True, help="The time until the next pass.")
+@click.option("--horizon", type=Span(), default="15m", show_default=True, help="The time until the next pass.")
 @click.option("--name", "names", multiple=True, metavar="NAME", help="Only this credential; may be repeated.")
 @click.option("--force", is_flag=True, help="Refresh although not due. Overrides neither a latch nor a cooldown.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; send and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@_shard
+@shard_option
 @click.pass_obj
 def once(
     context: Context,
@@ -221,7 +190,7 @@ def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> lis
 
 @rotator.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@_shard
+@shard_option
 @click.pass_obj
 def status(context: Context, as_json: bool, shard: Shard | None) -> int:
     """Show every credential: state, expiry, next refresh, what is wrong and what to do."""
@@ -239,8 +208,26 @@ def status(context: Context, as_json: bool, shard: Shard | None) -> int:
 
 
 @rotator.command()
+@click.option(
+    "--hours",
+    type=click.FloatRange(0, 24 * 366, min_open=True),
+    default=24.0,
+    show_default=True,
+    help="How far it looks ahead.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@shard_option
+@click.pass_obj
+def plan(context: Context, hours: float, as_json: bool, shard: Shard | None) -> int:
+    """Forecast the refreshes against every budget, and say which credentials cannot be kept fresh."""
+    from rotator.cli import plans  # noqa: PLC0415 - rich, on use
+
+    return context.exit_code(plans.plan_command(context.app("operator", shard), hours * 3600, as_json=as_json))
+
+
+@rotator.command()
 @click.argument("name")
-@click.option("--horizon", type=_Span(), default=0.0, help="As for `once`; the daemon looks at the present moment.")
+@click.option("--horizon", type=Span(), default=0.0, help="As for `once`; the daemon looks at the present moment.")
 @click.pass_obj
 def explain(context: Context, name: str, horizon: float) -> int:
     """Say why a credential is or is not due, and what the next run would do."""

@@ -1,0 +1,47 @@
+"""Options that several commands take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rotator.config.durations import parse_duration
+from rotator.shards import Shard
+
+
+class Span(click.ParamType[float]):
+    """`15m`, `90s`, or seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds."""
+        try:
+            return parse_duration(value, zero=True)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+
+
+class Part(click.ParamType[Shard]):
+    """`0/3`: the first of three shards."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        """Return the shard."""
+        if isinstance(value, Shard):
+            return value
+        try:
+            return Shard.read(str(value))
+        except ValueError as error:
+            self.fail(f"{str(value)[:40]!r} {error}", param, ctx)
+
+
+shard_option = click.option(
+    "--shard",
+    type=Part(),
+    metavar="I/N",
+    envvar="ROTATOR_SHARD",
+    help="Only the credentials of shard I of N, counted from 0; else $ROTATOR_SHARD.",
+)
