@@ -246,7 +246,7 @@ def record(identity: str, number: str, age: Age) -> StateRecord:
     at = datetime.fromtimestamp(age.issued_s - LIFETIME_S, UTC)
     rotation = "00000000-0000-4000-8000-{:012d}"
     claims = tuple(
-        Claim(f"{turn:026x}{number}", rotation.format(turn), at, outcome="settled") for turn in range(age.claims)
+        Claim(f"{number}{turn:026x}", rotation.format(turn), at, outcome="settled") for turn in range(age.claims)
     )
     history = tuple(
         Done(rotation.format(turn), at, f"version-{turn:036d}", f"version-{turn + 1:036d}", at)
