@@ -94,7 +94,7 @@ class Passes:
 
         def read(several: Sequence[Credential]) -> list[Observed | RotatorError]:
             try:
-                if len(credentials) < BULK_FROM:
+                if len(several) == 1:
                     return singly(several[0])
                 return self.observer.observe_many(several, providers, horizon_s=horizon_s, force=force)
             except Exception as error:  # noqa: BLE001 - a defect in the work on one must not stop the work on the others
