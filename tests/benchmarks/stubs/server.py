@@ -125,7 +125,7 @@ class _Connection(asyncio.Protocol):
 
     def _send(self, answered: Answered) -> None:
         head = (
-            f"HTTP/1.1 {answered.status} Stub\r\nContent-Type: application/json\r\n"
+            f"HTTP/1.1 {answered.status} Stub\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
             f"Content-Length: {len(answered.body)}\r\n\r\n"
         )
         if not self._transport.is_closing():
