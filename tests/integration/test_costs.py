@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rotator import outcomes
+from rotator.looks import Found, Looks, Sight
 from rotator.operations import Operations
 from rotator.testing.sandbox import Client
 from tests.integration.conftest import Deployment, counted
@@ -181,3 +182,35 @@ def test_dailypay_works_without_a_client_secret(
     deployment.clock.advance(86_400)
     [outcome] = deployment.pass_()
     assert isinstance(outcome, outcomes.Rotated), outcome
+
+
+def test_a_start_on_aws_reads_in_twenties_and_a_restart_reads_no_value(
+    deploy: Callable[[str], Deployment], moto_url: str, ministack_url: str, table: str, new_name: Callable[[str], str]
+) -> None:
+    """One listing and three reads for 45 secrets; after rotator has written them all, the listing and the records."""
+    names = [new_name("dailypay") for _ in range(45)]
+    deployment = on_aws(deploy, moto_url, ministack_url, table, credentials(*names))
+    deployment.seed()
+    deployment.calls.clear()
+    seen = started(deployment)
+    assert len(seen) == len(names)
+    assert all(isinstance(one, Sight) for one in seen)
+    assert deployment.calls["BatchGetSecretValue"] <= 45 / 20 + 1
+    assert deployment.calls["ListSecrets"] <= 1 + 1
+    assert deployment.calls["BatchGetItem"] <= 2
+    deployment.clock.advance(86_400)
+    assert {type(outcome) for outcome in deployment.pass_()} == {outcomes.Rotated}
+    deployment.calls.clear()
+    assert len(started(deployment)) == len(names)
+    assert not deployment.calls.keys() & {"BatchGetSecretValue", "GetSecretValue"}
+
+
+def started(deployment: Deployment) -> list[Found]:
+    """Return what the daemon's first look finds."""
+    looks = Looks(deployment.app.observer, lambda: None)
+    looks.look(deployment.app.credentials, listed=True)
+    found: list[Found] = []
+    while looks.waiting:
+        found += looks.found()
+    looks.stop()
+    return found
