@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 CHANGE_CHECK_S = 180.0
 """How often versions are listed to notice what a person put. A listing of versions costs no read of a value."""
 
-SWEEP_SHARE = 100
+SWEEP_SHARE = 200
 LONGEST_CHECK_S = 900.0
-"""A listing takes no more than a hundredth of the time, as long as changes are still noticed every quarter of an hour:
-that of 100,000 secrets takes a thousand calls."""
+"""A listing takes no more than half a hundredth of the time, as long as changes are still noticed every quarter of an
+hour: that of 100,000 secrets takes a thousand calls and some seconds of processor time."""
 
 LONGEST_SLEEP_S = 37.0
 """The bell rings at least so often, so that a suspended machine or a clock that jumped is noticed. A prime: it does

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rotator.bulk import read_each
 from rotator.errors import StoreUnavailable
 from tests.app.stage import Stage, poll, real_stage, stage
 from tests.app.test_daemon import expiring, running
@@ -43,6 +44,7 @@ def test_a_copy_that_could_not_be_read_at_the_start_is_refused_all_the_same(
         return real(secret)
 
     store.read = read
+    store.read_many = lambda secrets: read_each(read, secrets)
     with running(stage, app, check_s=180.0) as daemon:
         poll(lambda: daemon.rotated("alpha"), "the first of the two")
         before = len(daemon.of("beta"))

@@ -196,6 +196,7 @@ def forget_the_private_escrow(patch: Patch) -> None:
 def keep_the_cooldown_to_oneself(patch: Patch) -> None:
     """What a provider asks for is not noted for others."""
     patch.setattr(Cooldowns, "note", lambda *_: None)
+    patch.setattr(Cooldowns, "note_limited", lambda *_, **__: None)
 
 
 def ignore_the_cooldown(patch: Patch) -> None:
