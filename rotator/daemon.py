@@ -24,9 +24,10 @@ from rotator.dispatch import Dispatcher
 from rotator.errors import RotatorError
 from rotator.fleet import Fleet
 from rotator.looks import Looks, Swept
+from rotator.model import Listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from rotator.model import Credential
     from rotator.observe import Observed
@@ -206,10 +207,10 @@ class Daemon:
         self._checks |= dict.fromkeys(self._unconfirmed, self._in(0.0))
         self._telling_at = self._in(PROGRESS_S)
 
-    def _watch(self) -> None:
+    def _watch(self, listing: Mapping[str, Listed] | None = None) -> None:
         """Watch what is configured and what was found; look at what is new."""
         found = [one for one in self._census.credentials if self.app.shard.holds(one)] if self._census else []
-        self._looks.look(self._fleet.change([*self.app.credentials, *found]), listed=True)
+        self._looks.look(self._fleet.change([*self.app.credentials, *found]), listed=True, listing=listing)
 
     def _see(self) -> None:
         """Take over what was looked at, and say how far the first look is."""
@@ -265,7 +266,8 @@ class Daemon:
         for note in notes[:MOST_NOTES]:
             self._log("discovery", problem=note)
         if changed:
-            self._watch()
+            shown = listing.found or {}
+            self._watch({name: Listed(one.identity, one.version) for name, one in shown.items() if one.version})
             self._log("discovered", rule=listing.rule.name, credentials=len(self._fleet))
 
     def _swept(self, swept: Swept) -> None:

@@ -107,18 +107,23 @@ class Looks:
     _providers: ProviderReads | None = None
     _stopped: bool = False
 
-    def look(self, credentials: Iterable[Credential], *, listed: bool = False) -> None:
+    def look(
+        self, credentials: Iterable[Credential], *, listed: bool = False, listing: Mapping[str, Listed] | None = None
+    ) -> None:
         """Look at credentials; each is told by `found`, once.
 
         Args:
             listed: Go through the store's listing first, and read only what rotator did not write itself last.
+            listing: The listing, where it is known already.
         """
         by_store: dict[str, list[Credential]] = {}
         for credential in credentials:
             by_store.setdefault(credential.store, []).append(credential)
         for store, members in by_store.items():
             self.waiting += len(members)
-            if listed:
+            if listing is not None and all(one.secret in listing for one in members):
+                self._submit_chunks(store, members, listing)
+            elif listed:
                 self._submit(store, partial(self._by_listing, store, members))
             else:
                 self._submit_chunks(store, members, {})
