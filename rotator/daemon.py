@@ -102,7 +102,8 @@ class Daemon:
 
     def __post_init__(self) -> None:
         surroundings = self.app.surroundings
-        self._fleet = Fleet(surroundings.clock, self.app.budget, surroundings.pause_s, self.app.quotas)
+        parts = self.app.shard.of
+        self._fleet = Fleet(surroundings.clock, self.app.budget, surroundings.pause_s, self.app.quotas, parts)
         self._looks = Looks(self.app.observer, self._bell.ring)
 
     def stop(self) -> None:

@@ -63,12 +63,14 @@ class Fleet:
     Args:
         pause_s: Between two looks at what says nothing about when to come again.
         quotas: By store, the key and pace of the budget for its writes, where it has one.
+        parts: Among how many shards the budgets are shared: this one plans with its part, or it would begin too late.
     """
 
     clock: Clock
     budget: Budget
     pause_s: float
     quotas: Mapping[str, tuple[str, Pace]] = field(default_factory=dict)
+    parts: int = 1
     agenda: Agenda = field(default_factory=Agenda)
     grants: GrantIndex = field(default_factory=GrantIndex)
     watched: dict[str, Watched] = field(default_factory=dict)
@@ -197,7 +199,7 @@ class Fleet:
             self.budget.learn(job.key, job.credential.provider.rate_limit)
             pace = self.budget.pace(job.key)
             if pace is not None:
-                self.agenda.pace(job.key, pace.interval_s)
+                self.agenda.pace(job.key, self.parts * pace.interval_s)
         refresh_at = None
         match outcome:
             case outcomes.Rotated(expires_at=expires_at, version=version, next_at=next_at, digest=digest):
@@ -236,9 +238,9 @@ class Fleet:
         budgets = {}
         pace, quota = self.budget.pace(watched.lane), self.quotas.get(watched.credential.store)
         if pace:
-            budgets[watched.lane] = pace.interval_s
+            budgets[watched.lane] = self.parts * pace.interval_s
         if quota:
-            budgets[quota[0]] = quota[1].interval_s
+            budgets[quota[0]] = self.parts * quota[1].interval_s
         self.agenda.plan(name, at, planned=planned, budgets=budgets)
 
     def _in(self, seconds: float) -> datetime:

@@ -44,7 +44,11 @@ MOST_TOGETHER = 100
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """Runs passes. One at a time."""
+    """Runs passes. One at a time.
+
+    Args:
+        parts: Among how many shards the budgets are shared.
+    """
 
     observer: Observer
     rotation: Rotation
@@ -52,6 +56,7 @@ class Passes:
     clock: Clock
     workers: int
     quotas: Mapping[str, tuple[str, Pace]] = field(default_factory=dict)
+    parts: int = 1
 
     def look(
         self,
@@ -204,7 +209,7 @@ class Passes:
         for key, members in lanes.items():
             pace = self.budget.pace(key)
             if pace:
-                starts |= latest_starts(members, pace.interval_s)
+                starts |= latest_starts(members, self.parts * pace.interval_s)
         return [
             (
                 credential,

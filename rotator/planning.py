@@ -58,12 +58,14 @@ def plan(
     horizon_s: float = DAY_S,
     stores: Mapping[str, float] | None = None,
     buckets: int = 96,
+    parts: int = 1,
 ) -> Plan:
     """Return the forecast of credentials that were looked at (`Passes.look`).
 
     Args:
         budget: Knows the limits of all that was looked at.
         stores: The spacing of rotations that a store's writes allow, of each store with a limit.
+        parts: Among how many shards the budgets are shared, where only one shard's were looked at.
     """
     upcoming: list[Upcoming] = []
     apart: list[Apart] = []
@@ -78,7 +80,8 @@ def plan(
         if cooldown_until and cooldown_until > now:
             opens[found.lane] = cooldown_until
     paces = {one.lane: budget.pace(one.lane) for one in upcoming}
-    lanes = {lane: pace.interval_s for lane, pace in paces.items() if pace}
+    lanes = {lane: parts * pace.interval_s for lane, pace in paces.items() if pace}
+    stores = {store: parts * interval_s for store, interval_s in (stores or {}).items()}
     found_all = forecast(
         upcoming, now=now, horizon_s=horizon_s, lanes=lanes, opens=opens, stores=stores, buckets=buckets
     )

@@ -126,7 +126,8 @@ def with_discovered(app: App) -> tuple[App, list[str], list[RotatorError]]:
 
 def of_shard(app: App, shard: Shard) -> App:
     """Return the parts of a process that sees to one shard only."""
-    return replace(app, credentials=[one for one in app.credentials if shard.holds(one)], shard=shard)
+    mine = [one for one in app.credentials if shard.holds(one)]
+    return replace(app, credentials=mine, shard=shard, passes=replace(app.passes, parts=shard.of))
 
 
 def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings) -> App:

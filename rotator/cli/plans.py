@@ -55,6 +55,7 @@ def plan_command(app: App, horizon_s: float, *, as_json: bool) -> Exit:
         now=app.surroundings.clock.now(),
         horizon_s=horizon_s,
         stores={store: pace.interval_s for store, (_, pace) in app.quotas.items()},
+        parts=app.shard.of,
         buckets=WIDEST if as_json else columns(console),
     )
     if as_json:

@@ -65,6 +65,15 @@ def test_refreshes_of_one_budget_start_early_enough_for_each_other() -> None:
     assert sorted(names(made)) == ["b", "c"]
 
 
+def test_a_shard_plans_with_its_part_of_a_budget() -> None:
+    """Of three shards each starts three times as early: the others send between its requests."""
+    made = fleet()
+    made.parts = 3
+    for seen in made.change([one("a"), one("b")]):
+        made.place(sight(seen, 100))
+    assert made.next_at() == at(70)
+
+
 def test_a_stores_write_quota_moves_starts_as_a_providers_limit_does() -> None:
     """Without any limit of the provider, two that fall due together come up a slot of the store apart."""
     made = fleet({"main": ("writes/x", Pace(30.0, 1.0))})
