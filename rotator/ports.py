@@ -249,7 +249,7 @@ class Escrow(Protocol):
     def keep(self, entry: SealedEntry, writer: RecordWriter) -> None:
         """Make the entry durable; one with the same identity and parent is replaced.
 
-        But a `reply` never replaces `tokens`: what could be read is worth more than what could not.
+        But a `reply` never replaces `tokens`, nor tokens those of a later request (`rotator.records.stays`).
 
         Raises:
             EscrowUnavailable: It is not durable.

@@ -362,5 +362,23 @@ def spent_before(record: StateRecord, parent: str) -> frozenset[str]:
     return frozenset(claim.digest for claim in before if claim.outcome == "settled")
 
 
+def latch(record: StateRecord, digest: str, *, rotation_id: str, now: datetime, error: str) -> StateRecord:
+    """Note that the provider rejected a token, also where its claim went away with the records meanwhile."""
+    if record.claim_on(digest) is None:
+        lost = Claim(digest, rotation_id, now)
+        record = replace(record, presented=_room_for(record.presented, lost))
+    return mark(record, digest, "rejected", error=error)
+
+
+def stays(standing: SealedEntry, new: SealedEntry) -> bool:
+    """Return whether what stands in escrow is worth more than what came for the same token.
+
+    What could be read is worth more than what could not, and the answer to a later request more than one to an earlier:
+    of a replay's successors only the last one lives.
+    """
+    same = (standing.identity, standing.parent) == (new.identity, new.parent)
+    return same and standing.kind == "tokens" and (new.kind == "reply" or standing.at > new.at)
+
+
 def _replaced(presented: tuple[Claim, ...], new: Claim) -> tuple[Claim, ...]:
     return tuple(new if one.digest == new.digest else one for one in presented)

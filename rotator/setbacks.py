@@ -12,7 +12,7 @@ from rotator.documents import stored_tokens
 from rotator.errors import RotatorError, StoreError
 from rotator.model import InDoubt, Malformed, Misconfigured, RateLimited, Rejected, Setback, Unavailable
 from rotator.received import sealed_reply
-from rotator.records import Hold, SealedEntry, digest_of, give_back, mark, on_claim, release, stored_digest
+from rotator.records import Hold, SealedEntry, digest_of, give_back, latch, mark, on_claim, release, stored_digest
 from rotator.schedule import timing
 
 if TYPE_CHECKING:
@@ -153,11 +153,14 @@ class Setbacks:
     def _rejected(self, attempt: Attempt, answer: Rejected) -> Outcome:
         """Latch the token, unless store or escrow meanwhile hold a newer one: a race was lost then, not the grant."""
         newer = self._newer_stored(attempt)
-        ledger = attempt.observed.ledger
+        ledger, now = attempt.observed.ledger, self.clock.now()
         try:
             # The lease is kept until the death is reported, so that nobody else reports it meanwhile.
             ledger.change(
-                lambda record: replace(mark(record, attempt.digest, "rejected", error=answer.error), hold=None)
+                lambda record: replace(
+                    latch(record, attempt.digest, rotation_id=attempt.rotation_id, now=now, error=answer.error),
+                    hold=None,
+                )
             )
         except StoreError:
             # For others the open claim keeps the token from being sent like any other; this process remembers.
@@ -166,7 +169,6 @@ class Setbacks:
         if newer or self._successor_waits(attempt):
             let_go(attempt)
             self.teller.tell("rotation.deferred", attempt, reason="superseded", error=answer.error)
-            now = self.clock.now()
             return outcomes.Deferred(attempt.credential.name, "superseded", now, "a newer token is there")
         error = f"{answer.error}: {answer.description}" if answer.description else answer.error
         self.teller.tell("rotation.failed", attempt, reason="rejected", error=error)

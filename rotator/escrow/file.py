@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 from rotator.errors import EscrowCorrupt, EscrowUnavailable
 from rotator.private_files import flush, write_all
 from rotator.record_bodies import FORMAT
-from rotator.records import SealedEntry
+from rotator.records import SealedEntry, stays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +108,7 @@ class FileEscrow:
         name = _name(entry.identity, entry.parent)
         with _mapped(f"escrow folder {self._folder}: the new tokens of {entry.credential} were not kept"):
             self._make_folder()
-            if entry.kind == "reply" and self._holds_tokens(self._folder / name):
+            if self._keeps(self._folder / name, entry):
                 return
             target = self._folder / name
             replaces = target.exists()
@@ -122,12 +122,12 @@ class FileEscrow:
             flush(self._folder)
 
     @staticmethod
-    def _holds_tokens(path: Path) -> bool:
+    def _keeps(path: Path, new: SealedEntry) -> bool:
         try:
             before = _read(path)
         except EscrowCorrupt:
-            return True  # whatever it is, it stays
-        return before is not None and before.kind == "tokens"
+            return new.kind == "reply"  # whatever it is, it is worth more than that
+        return before is not None and stays(before, new)
 
     def without(self, record: StateRecord, parents: frozenset[str]) -> StateRecord:  # noqa: ARG002 - the port: nothing of ours is in the record
         """Return the record as it is."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rotator import record_bodies
 from rotator.errors import EscrowCorrupt, EscrowUnavailable, StoreCorrupt, StoreError
 from rotator.ledger import secret_key
+from rotator.records import stays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +46,7 @@ class RecordEscrow:
 
         def with_entry(record: StateRecord) -> StateRecord:
             others = tuple(one for one in record.escrow if one.parent != entry.parent)
-            if entry.kind == "reply" and any(
-                one.parent == entry.parent and one.kind == "tokens" for one in record.escrow
-            ):
+            if any(stays(one, entry) for one in record.escrow):
                 return record
             return replace(record, escrow=(*others, entry))
 

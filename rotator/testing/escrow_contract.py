@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,6 +73,16 @@ class EscrowContract:
         harness.escrow.keep(tokens, writer)
         harness.escrow.keep(reply, writer)
         assert harness.escrow.waiting(writer.record) == (tokens,)
+
+    def test_tokens_of_an_earlier_request_do_not_replace_those_of_a_later_one(self, harness: EscrowHarness) -> None:
+        """Of two holders of one token the one that asked last counts, in whatever order they come to keep."""
+        writer = harness.writer(_ONE)
+        later = _entry(_ONE, "p1")
+        earlier = replace(later, at=later.at - timedelta(seconds=60), rotation_id="earlier", sealed="earlier")
+        harness.escrow.keep(earlier, writer)
+        harness.escrow.keep(later, writer)
+        harness.escrow.keep(earlier, writer)
+        assert harness.escrow.waiting(writer.record) == (later,)
 
     def test_keeping_again_replaces(self, harness: EscrowHarness) -> None:
         """An entry with the same identity and parent takes the place of the first."""

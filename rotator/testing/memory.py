@@ -18,6 +18,7 @@ from rotator.documents import document_text, parse_document
 from rotator.errors import SecretNotFound, StoreCorrupt, VersionConflict
 from rotator.model import Found, Listed, Versioned
 from rotator.record_bodies import state_record, to_body
+from rotator.records import stays
 from rotator.state.bodies import one_by_one, revision_after
 
 if TYPE_CHECKING:
@@ -356,7 +357,7 @@ class MemoryEscrow:
         """See `Escrow.keep`."""
         with self._lock:
             before = self._entries.get((entry.identity, entry.parent))
-            if before is None or before.kind == "reply" or entry.kind == "tokens":
+            if before is None or not stays(before, entry):
                 self._entries[entry.identity, entry.parent] = entry
 
     def without(self, record: StateRecord, parents: frozenset[str]) -> StateRecord:  # noqa: ARG002 - the port: nothing of ours is in the record

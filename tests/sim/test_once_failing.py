@@ -36,6 +36,16 @@ CASES = {
         '"host0 escrow.write 1": "pause_longest", "host1 provider.refresh 1": "pause", '
         '"host1 escrow.write 1": "pause_longest"}}'
     ),
+    "the records are deleted amid a request that is then rejected": (
+        '{"seed": 1821389, "hosts": [[0, "daemon"]], "period_s": 1800.0, "skew_s": 2.0, "rate": 0.02, "faults": 1, '
+        '"losses": 1, "outages": [["audit", 4872.64984661703, 4892.64984661703]], '
+        '"at": {"host0 provider.refresh 1": "crash_after"}}'
+    ),
+    "an earlier answer that comes late takes the place of a later one in escrow": (
+        '{"seed": 1921192, "replay": "until_successor_used", "grace_s": 1e9, "escrow": "shared", '
+        '"hosts": [[0, "once"], [1, "daemon"], [2, "once"]], "rate": 0.02, "faults": 4, "edits": 1, '
+        '"generations": 1.0, "at": {"host0 escrow.write 1": "pause_longest", "host1 store.write 1": "pause_longest"}}'
+    ),
     "a holder that was paused writes its answer over the one to a later try": (
         '{"seed": 1018251, "replay": "safe", "grace_s": 1e9, "period_s": 1800.0, "skew_s": 2.0, "rate": 0.05, '
         '"faults": 4, "edits": 3, "generations": 1.0, "at": {"host1 provider.refresh 1": "doubt_lost", '
