@@ -36,10 +36,10 @@ class GrantIndex:
 
     def add(self, name: str, stored: Versioned, record: StateRecord) -> None:
         """Enter what was read of a credential: the token in its document, and those that were presented for it."""
-        self.enter(name, stored_digest(stored), (claim.digest for claim in record.presented))
+        self.enter(name, stored_digest(stored), packed(claim.digest for claim in record.presented))
 
-    def enter(self, name: str, newest: str, spent: Iterable[str]) -> None:
-        """Enter the digest of a credential's token, empty for none, and those of the tokens presented for it.
+    def enter(self, name: str, newest: str, spent: bytes) -> None:
+        """Enter the digest of a credential's token, empty for none, and those `packed` of the tokens presented for it.
 
         A token that its document held before and that was never presented is free again: somebody took it out.
         """
@@ -47,8 +47,8 @@ class GrantIndex:
         before = self._newest_of(number)
         if any(before):
             self._leave(before, number)
-        for digest in spent:
-            self._enter(_short(digest), number)
+        for begin in range(0, len(spent), _DIGEST):
+            self._enter(spent[begin : begin + _DIGEST], number)
         self.rotated(name, newest)
 
     def rotated(self, name: str, digest: str) -> None:
@@ -123,6 +123,11 @@ class GrantIndex:
         if other is None:
             return observed
         return replace(observed, situation=replace(situation, shared_with=other))
+
+
+def packed(digests: Iterable[str]) -> bytes:
+    """Return digests in the little room that the index takes for each."""
+    return b"".join(map(_short, digests))
 
 
 def _short(digest: str) -> bytes:

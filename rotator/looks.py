@@ -6,6 +6,7 @@ the owner's thread.
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from rotator import policy
 from rotator.discovery import Listing, ask
 from rotator.errors import Defect, RotatorError
+from rotator.grants import packed
 from rotator.ledger import SecretLedger, secret_key
 from rotator.model import Listed, TokenTimes
 from rotator.observe import Observed, ProviderReads, key_of_client
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
 THREADS = 8
 """Per store. More bring no more: one process reads and decides at the speed of one core."""
 
+MOST_FOUND = 16
+ROOM_S = 1.0
+"""So many chunks wait to be fetched, then the threads wait: they read faster than the fleet takes in, and a fleet's
+worth of findings in memory is several times the fleet."""
+
 PROVIDERS_YOUNG_S = 30.0
 """A look plans; what is due is looked at again before it is sent."""
 
@@ -49,7 +56,7 @@ class Sight:
         look_at: When to look again; None is now.
         refresh_at: When its refresh falls due, if that is what it waits for.
         newest: The digest of the refresh token in the document, empty for none.
-        spent: The digests of those that were presented for it.
+        spent: The digests of those that were presented for it (`rotator.grants.packed`).
     """
 
     credential: Credential
@@ -59,7 +66,7 @@ class Sight:
     look_at: datetime | None
     refresh_at: datetime | None
     newest: str
-    spent: tuple[str, ...]
+    spent: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,7 @@ class Looks:
     _found: SimpleQueue[list[Found]] = field(default_factory=SimpleQueue)
     _providers: ProviderReads | None = None
     _stopped: bool = False
+    _room: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_FOUND))
 
     def look(
         self, credentials: Iterable[Credential], *, listed: bool = False, listing: Mapping[str, Listed] | None = None
@@ -170,6 +178,7 @@ class Looks:
         while True:
             try:
                 results += self._found.get_nowait()
+                self._room.release()
             except Empty:
                 self.waiting -= sum(1 for one in results if isinstance(one, Sight | Unseen))
                 return results
@@ -191,9 +200,14 @@ class Looks:
             self._pools[store] = ThreadPoolExecutor(THREADS, thread_name_prefix=f"look-{store}")
 
         def run() -> None:
-            if not self._stopped:
-                self._found.put(work())
-                self.notify()
+            if self._stopped:
+                return
+            found = work()
+            while not self._room.acquire(timeout=ROOM_S):
+                if self._stopped:
+                    return
+            self._found.put(found)
+            self.notify()
 
         self._pools[store].submit(run)
 
@@ -281,7 +295,7 @@ def _of_record(credential: Credential, found: Listed, record: StateRecord) -> Si
         return None
     tokens = TokenTimes(last.at, last.expires_at)
     due_at = timing(credential, tokens, grant_ends_at=grant.expires_at).due_at
-    spent = tuple(claim.digest for claim in record.presented)
+    spent = packed(claim.digest for claim in record.presented)
     lane = key_of_client(credential, credential.client_id)
     return Sight(credential, found.version, lane, last.expires_at, due_at, due_at, grant.digest, spent)
 
@@ -301,5 +315,5 @@ def _found(credential: Credential, observed: Observed | RotatorError) -> Found:
         until,
         until,
         stored_digest(situation.stored),
-        tuple(claim.digest for claim in situation.record.presented),
+        packed(claim.digest for claim in situation.record.presented),
     )

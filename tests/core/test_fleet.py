@@ -40,7 +40,7 @@ def one(name: str) -> Credential:
 
 def sight(of: Credential, due_s: float, *, ends_s: float | None = None, newest: str = "") -> Sight:
     ends = at(ends_s if ends_s is not None else due_s + 300)
-    return Sight(of, "1", LANE, ends, at(due_s), at(due_s), newest or of.name.encode().hex().ljust(32, "0"), ())
+    return Sight(of, "1", LANE, ends, at(due_s), at(due_s), newest or of.name.encode().hex().ljust(32, "0"), b"")
 
 
 def pass_time(made: Fleet, seconds: float) -> None:

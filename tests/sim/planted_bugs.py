@@ -212,6 +212,7 @@ def ignore_the_cooldown(patch: Patch) -> None:
 def latch_nothing(patch: Patch) -> None:
     """A rejected token is not latched."""
     patch.setattr(setbacks, "mark", lambda record, *_, **__: record)
+    patch.setattr(setbacks, "latch", lambda record, *_, **__: record)
 
 
 def force_past_the_latch(patch: Patch) -> None:
