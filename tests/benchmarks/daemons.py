@@ -64,16 +64,20 @@ def cpu_s(process_id: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
-def measure(count: int, claims: int, idle_s: float = CHANGE_CHECK_S) -> dict[str, Any]:
+def measure(
+    count: int, claims: int, known: bool, discovered: bool = False, idle_s: float = CHANGE_CHECK_S
+) -> dict[str, Any]:
     """Return what a daemon of `count` credentials takes to start, to be, and to do nothing.
 
     Args:
+        known: Whether the documents are those that rotator wrote last: a restart. Else all of them have to be read.
+        discovered: Whether no credential is configured by itself.
         idle_s: How long it is watched; by default as long as from one check for changes to the next, so that exactly
             one is in it. 0 watches nothing.
     """
     with tempfile.TemporaryDirectory() as folder, fleet("aws", Path(folder)) as made:
-        made.seed(count, Age.fresh(claims))
-        with _running(made, count) as daemon:
+        made.seed(count, Age.fresh(claims, known=known))
+        with _running(made, count, discovered=discovered) as daemon:
             calls = made.calls()
             time.sleep(SETTLE_S)
             found = {
@@ -94,9 +98,9 @@ def measure(count: int, claims: int, idle_s: float = CHANGE_CHECK_S) -> dict[str
 
 
 @contextlib.contextmanager
-def _running(made: Fleet, count: int) -> Iterator[Running]:
+def _running(made: Fleet, count: int, *, discovered: bool) -> Iterator[Running]:
     file = made.folder / "rotator.yaml"
-    file.write_text(made.configuration(count, workers=WORKERS))
+    file.write_text(made.configuration(count, workers=WORKERS, discovered=discovered))
     command = [sys.executable, "-m", "rotator", "-c", str(file), "run"]
     began_s = time.monotonic()
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ)

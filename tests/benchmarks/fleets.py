@@ -8,7 +8,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ from rotator.model import Document
 from rotator.record_bodies import to_body
 from rotator.records import HISTORY_KEPT, Claim, Done, Grant, StateRecord
 from rotator.wiring import App, Surroundings, build
-from tests.benchmarks.stubs import NUMBER, Stub, stub
+from tests.benchmarks.stubs import HASH, NUMBER, Stub, filled, stub
 from tests.benchmarks.stubs.secrets_manager import ARN
 from tests.benchmarks.stubs.token_endpoint import FILLING, LIFETIME_S
 
@@ -51,6 +51,9 @@ ENVIRONMENT = {
 }
 """What the parts find in the environment: nothing of the machine's own."""
 
+NO_QUOTA = {"per_second": 1_000_000, "share": 1}
+"""With the account's own, rotator and floor would both wait for most of the time."""
+
 NOT_FLUSHED = os.devnull
 """An audit file that is no file: events are rendered and written, and nothing is flushed."""
 
@@ -74,15 +77,18 @@ class Age:
         issued_s: When the access token was issued, in seconds after the epoch.
         claims: How many settled claims the record holds, at most 64; a record holds as many after so many rotations.
             0 seeds no record.
+        known: Whether the document is the one that the record tells of, as rotator left both; else somebody has put
+            another since.
     """
 
     issued_s: int
     claims: int = 0
+    known: bool = False
 
     @classmethod
-    def fresh(cls, claims: int = 0) -> Age:
+    def fresh(cls, claims: int = 0, *, known: bool = False) -> Age:
         """Return the age of what was issued just now."""
-        return cls(int(time.time()), claims)
+        return cls(int(time.time()), claims, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +105,15 @@ class Fleet:
 
     # ------------------------------------------------------------------------------------------- configuration
 
-    def configuration(self, count: int, *, workers: int, audit: str | None = None) -> str:
+    def configuration(self, count: int, *, workers: int, audit: str | None = None, discovered: bool = False) -> str:
         """Return the configuration of a fleet of `count`, as YAML in JSON's form.
 
         Args:
             audit: The path of the audit file; one in the folder, flushed with every event, if None.
+            discovered: Name no credential: the store's own labels tell which they are.
         """
+        common = {"provider": "acme", "client_id": CLIENT_ID, "client_secret": {"env": "BENCH_CLIENT_SECRET"}}
+        rule = {"prefix": "fleet-", "labels": {TAG: "fleet"}, **common}
         token_endpoint = f"{self.stubs['token_endpoint'].url}/token"
         config: dict[str, Any] = {
             "version": 1,
@@ -112,15 +121,8 @@ class Fleet:
             "audit": [{"type": "jsonl", "path": audit or str(self.folder / "audit.jsonl")}],
             "workers": workers,
             "providers": {"acme": {"profile": "generic", "token_endpoint": token_endpoint}},
-            "credentials": [
-                {
-                    "name": name_of(number),
-                    "provider": "acme",
-                    "client_id": CLIENT_ID,
-                    "client_secret": {"env": "BENCH_CLIENT_SECRET"},
-                }
-                for number in range(count)
-            ],
+            "credentials": [] if discovered else [{"name": name_of(number), **common} for number in range(count)],
+            "discover": [rule] if discovered else [],
         }
         return json.dumps(config)
 
@@ -137,7 +139,7 @@ class Fleet:
                         "main": {
                             "type": "aws-secrets-manager",
                             "endpoint_url": self.secrets_url,
-                            "write_quota": {"per_second": 1_000_000, "share": 1},  # the stub has none
+                            "write_quota": NO_QUOTA,
                         }
                     },
                     "state": {"type": "dynamodb", "table": TABLE, "endpoint_url": self.state_url},
@@ -177,7 +179,7 @@ class Fleet:
         text = json.dumps(document(name, age.issued_s))
         aws = self.backend == "aws"
         if aws:
-            item: dict[str, Any] = {"name": name, "text": text, "tags": {TAG: prefix}}
+            item: dict[str, Any] = {"name": name, "version": version_of(name), "text": text, "tags": {TAG: prefix}}
             self.stubs["secrets_manager"].seed(item, count=count, first=first)
         else:
             item = {"path": name, "data": json.loads(text), "custom_metadata": {TAG: prefix}}
@@ -186,7 +188,7 @@ class Fleet:
             return
         identity = self.identity(name)
         key = f"secret/{identity}"
-        body = json.dumps(to_body(record(identity, NUMBER, age)))
+        body = json.dumps(to_body(record(identity, HASH, age, version_of(name))))
         if aws:
             self.stubs["dynamodb"].seed({"id": key, "body": body}, count=count, first=first)
         else:
@@ -208,7 +210,7 @@ class Fleet:
             store = app.stores[credential.store]
             stored = store.compare_and_swap(credential.secret, content, expected=None, write_id=ids.new_id())
             if age.claims:
-                body = to_body(record(stored.identity, f"{number:06d}", age))
+                body = json.loads(filled(json.dumps(to_body(record(stored.identity, HASH, age, ""))), number))
                 app.state.compare_and_swap(f"secret/{stored.identity}", body, expected=0)
 
     def stubs_cpu_s(self) -> float:
@@ -237,23 +239,34 @@ def document(name: str, issued_s: int) -> dict[str, Any]:
     }
 
 
-def record(identity: str, number: str, age: Age) -> StateRecord:
+def version_of(name: str) -> str:
+    """Return the id of a seeded version."""
+    return name.rjust(36, "-")
+
+
+def record(identity: str, hashed: str, age: Age, version: str) -> StateRecord:
     """Return the record of a credential that was rotated `age.claims` times and more.
 
     Args:
-        number: Six digits, or what stands for them; makes the digests this credential's own.
+        hashed: Eight hex digits, or what stands for them; makes the digests this credential's own.
+        version: Of the document that is there now.
     """
-    at = datetime.fromtimestamp(age.issued_s - LIFETIME_S, UTC)
+    issued_at = datetime.fromtimestamp(age.issued_s, UTC)
     rotation = "00000000-0000-4000-8000-{:012d}"
-    claims = tuple(
-        Claim(f"{number}{turn:026x}", rotation.format(turn), at, outcome="settled") for turn in range(age.claims)
-    )
-    history = tuple(
-        Done(rotation.format(turn), at, f"version-{turn:036d}", f"version-{turn + 1:036d}", at)
-        for turn in range(age.claims)
-    )
-    digest = claims[-1].digest if claims else "0" * 32
-    return StateRecord(identity, claims, fence=age.claims, grant=Grant(digest, at), history=history[-HISTORY_KEPT:])
+    claims, history = [], []
+    for turn in range(1, age.claims + 1):
+        at = issued_at - timedelta(seconds=LIFETIME_S * (age.claims - turn))
+        claims.append(Claim(_digest(hashed, turn), rotation.format(turn), at, outcome="settled"))
+        last = age.known and turn == age.claims
+        after = version if last else f"version-{turn + 1:028d}"
+        ends_at = at + timedelta(seconds=LIFETIME_S)
+        history.append(Done(rotation.format(turn), at, f"version-{turn:028d}", after, ends_at))
+    grant = Grant(_digest(hashed, age.claims + 1), issued_at)
+    return StateRecord(identity, tuple(claims), fence=age.claims, grant=grant, history=tuple(history[-HISTORY_KEPT:]))
+
+
+def _digest(hashed: str, turn: int) -> str:
+    return f"{hashed}{turn:08x}{0:016x}"
 
 
 @contextlib.contextmanager

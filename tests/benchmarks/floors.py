@@ -32,6 +32,10 @@ SEALED_BYTES = 1200
 AUDIT_LINE = b'{"event": "%s"}\n' % (b"x" * 400)
 """As long as an audit event."""
 
+STORE_BATCH = 20
+STATE_BATCH = 100
+"""How many ids BatchGetSecretValue takes, and BatchGetItem."""
+
 VERSION_CHARACTERS = 36
 """Of a version id; Secrets Manager takes 32 to 64."""
 
@@ -40,11 +44,24 @@ RESERVED_BYTES = 16 * 1024
 
 
 class Floor(Protocol):
-    """One refresh of the credential with this number; for many threads."""
+    """Refreshes the credentials of its numbers; for many threads."""
+
+    def chunks(self, count: int) -> list[range]:
+        """Return which of the first `count` credentials are looked at together."""
+        ...
+
+    def look(self, numbers: range) -> None:
+        """Read what says whether anything is due, as a pass does before it begins."""
+        ...
 
     def rotate(self, number: int) -> None:
         """Read, send, write."""
         ...
+
+
+def cut(count: int, size: int) -> list[range]:
+    """Return the numbers up to `count` in ranges of at most `size`."""
+    return [range(begin, min(count, begin + size)) for begin in range(0, count, size)]
 
 
 class Journal:
@@ -105,6 +122,23 @@ class AwsFloor:
         self._fleet = fleet
         self._journal = journal
 
+    def chunks(self, count: int) -> list[range]:
+        """See `Floor`."""
+        return cut(count, STATE_BATCH)
+
+    def look(self, numbers: range) -> None:
+        """See `Floor`."""
+        names = [name_of(number, PREFIX) for number in numbers]
+        for few in cut(len(names), STORE_BATCH):
+            answer = self._secrets.batch_get_secret_value(SecretIdList=names[few.start : few.stop])
+            for stored in answer["SecretValues"]:
+                json.loads(stored["SecretString"])
+        keys = [{"id": {"S": f"secret/{self._fleet.identity(name)}"}} for name in names]
+        answer = self._state.batch_get_item(RequestItems={TABLE: {"Keys": keys, "ConsistentRead": True}})
+        for item in answer["Responses"][TABLE]:
+            json.loads(item["body"]["S"])
+        self._get("provider/floor")
+
     def rotate(self, number: int) -> None:
         """See `Floor`."""
         name = name_of(number, PREFIX)
@@ -156,6 +190,16 @@ class VaultFloor:
         self._kv = hvac.Client(fleet.secrets_url, token=token, session=http, timeout=10.0).secrets.kv.v2
         self._fleet = fleet
         self._journal = journal
+
+    def chunks(self, count: int) -> list[range]:
+        """See `Floor`: Vault has no bulk read."""
+        return cut(count, 1)
+
+    def look(self, numbers: range) -> None:
+        """See `Floor`."""
+        for number in numbers:
+            self._read(name_of(number, PREFIX))
+            self._read(f"rotator/state/{PREFIX}-{number:06d}")
 
     def rotate(self, number: int) -> None:
         """See `Floor`."""
@@ -209,6 +253,20 @@ class LocalFloor:
                 text = json.dumps({**json.loads(document), "refresh_token": f"{name}.0"})
                 database.execute("INSERT OR IGNORE INTO row VALUES (?, ?)", (name, self._sealed(text)))
                 database.execute("INSERT OR IGNORE INTO row VALUES (?, ?)", (f"record/{name}", b"x" * (120 * claims)))
+
+    def chunks(self, count: int) -> list[range]:
+        """See `Floor`."""
+        return cut(count, STATE_BATCH)
+
+    def look(self, numbers: range) -> None:
+        """See `Floor`."""
+        names = [name_of(number, PREFIX) for number in numbers]
+        keys = [*names, *(f"record/{name}" for name in names)]
+        marks = ", ".join("?" * len(keys))
+        rows = self._database().execute(f"SELECT key, body FROM row WHERE key IN ({marks})", keys).fetchall()
+        for name, sealed in rows:
+            if not name.startswith("record/"):
+                json.loads(self._aes.decrypt(sealed[:12], sealed[12:], b""))
 
     def rotate(self, number: int) -> None:
         """See `Floor`."""

@@ -10,11 +10,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from rotator.bulk import read_each
 from rotator.documents import document_text
 from rotator.errors import VersionConflict
 from rotator.model import (
     Credential,
     Document,
+    Found,
     Listed,
     Provider,
     Refreshed,
@@ -28,7 +30,7 @@ from rotator.redact import Secret
 from rotator.schedule import timing
 from rotator.state.bodies import body_of
 from tests.benchmarks.fleets import Age, document, name_of, record
-from tests.benchmarks.stubs import NUMBER
+from tests.benchmarks.stubs import HASH, NUMBER, filled
 from tests.benchmarks.stubs.token_endpoint import FILLING, LIFETIME_S
 
 if TYPE_CHECKING:
@@ -36,8 +38,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from rotator.errors import StoreError
     from rotator.model import RefreshRequest, TokenAnswer
-    from rotator.ports import Clock
+    from rotator.ports import Clock, Stored
 
 FAR_S = 30 * 60.0
 """How much later than the last one the credentials fall due that are not to be worked on."""
@@ -125,14 +128,20 @@ class Store:
             self._written[secret] = (version + 1, document, self._clock.now())
         return Versioned(f"generated:{secret}", str(version + 1), self._clock.now(), document)
 
-    def read_many(self, secrets: Sequence[str]) -> Mapping[str, Versioned]:
+    def read_many(self, secrets: Sequence[str]) -> Mapping[str, Versioned | StoreError]:
         """See `SecretStore.read_many`."""
-        return {secret: self.read(secret) for secret in secrets}
+        return read_each(self.read, secrets)
 
     def versions(self, secrets: Sequence[str]) -> Mapping[str, Listed]:
         """See `SecretStore.versions`."""
-        numbers = {secret: self._written[secret][0] if secret in self._written else 1 for secret in secrets}
-        return {secret: Listed(f"generated:{secret}", str(number)) for secret, number in numbers.items()}
+        return {secret: Listed(f"generated:{secret}", self._version(secret)) for secret in secrets}
+
+    def find(self, prefix: str, labels: Mapping[str, str]) -> Mapping[str, Found]:
+        """See `SecretStore.find`; nothing carries a label here."""
+        return {}
+
+    def _version(self, secret: str) -> str:
+        return str(self._written[secret][0]) if secret in self._written else "1"
 
     def prove_writable(self, secret: str) -> None:
         """See `SecretStore.prove_writable`."""
@@ -147,7 +156,7 @@ class State:
     def __init__(self, options: Mapping[str, Any], clock: Clock) -> None:
         self._claims: int = options["claims"]
         identity = f"generated:{name_of(0)[:-6]}{NUMBER}"
-        self._template = json.dumps(to_body(record(identity, NUMBER, Age(int(time.time()), self._claims))))
+        self._template = json.dumps(to_body(record(identity, HASH, Age(int(time.time()), self._claims), "")))
         self._written: dict[str, tuple[str, int]] = {}
         self._lock = threading.Lock()
 
@@ -156,15 +165,11 @@ class State:
         text, revision = self._found(key)
         return (body_of(text), revision) if text else (None, 0)
 
-    def read_many(self, keys: Sequence[str]) -> Mapping[str, tuple[Mapping[str, Any] | None, int]]:
-        """See `StateStore.read_many`."""
-        return {key: self.read(key) for key in keys}
-
     def _found(self, key: str) -> tuple[str, int]:
         if key in self._written:
             return self._written[key]
         if key.startswith("secret/") and self._claims:
-            return self._template.replace(NUMBER, key[-6:]), 1
+            return filled(self._template, int(key[-6:])), 1
         return "", 0
 
     def compare_and_swap(self, key: str, body: Mapping[str, Any], *, expected: int) -> int:
@@ -175,6 +180,10 @@ class State:
                 raise VersionConflict(key, expected=expected)
             self._written[key] = (text, expected + 1)
         return expected + 1
+
+    def read_many(self, keys: Sequence[str]) -> Mapping[str, Stored | StoreError]:
+        """See `StateStore.read_many`."""
+        return {key: self.read(key) for key in keys}
 
     def keys(self, prefix: str) -> list[str]:
         """See `StateStore.keys`."""

@@ -63,11 +63,22 @@ QUICK = Sizes(
 )
 """To see that everything runs; its figures mean nothing."""
 
+LEAD_S = 3.0
 WORKERS = 16
 DELAYED_WORKERS = 32
 DUE_PER_S = 300.0
 CLAIMS = (1, 64)
 """Of a credential that was rotated once, and of one that was rotated 64 times or more: the record grows no further."""
+
+RESTART = "restart, 64 claims"
+STARTS = {
+    "first start, 1 claim": {"claims": CLAIMS[0], "known": False},
+    "first start, 64 claims": {"claims": CLAIMS[-1], "known": False},
+    RESTART: {"claims": CLAIMS[-1], "known": True},
+    "restart by discovery, 64 claims": {"claims": CLAIMS[-1], "known": True, "discovered": True},
+}
+"""How the daemon starts (`daemons.measure`). One that is started anew finds the documents as rotator wrote them, but
+for those that a person has put meanwhile."""
 
 PASS_COUNTS = (1, 100)
 
@@ -152,12 +163,14 @@ def _counts(calls: dict[str, float]) -> str:
 
 def _scheduling(sizes: Sizes) -> Results:
     found: Results = {}
+    how_much = {"per_s": DUE_PER_S, "seconds": sizes.due_s, "claims": CLAIMS[-1]}
+    each_s = 0.0
     for count in sizes.fleets:
-        for flushed in (True, False):
-            how = "flushed audit" if flushed else "audit not flushed"
-            found.setdefault(how, {})[str(count)] = alone(
-                "scheduling", count=count, per_s=DUE_PER_S, seconds=sizes.due_s, claims=CLAIMS[-1], flushed=flushed
-            )
+        for how in ("flushed audit", "audit not flushed"):
+            lead_s = LEAD_S + 1.5 * count * each_s
+            result = alone("scheduling", count=count, flushed=how == "flushed audit", lead_s=lead_s, **how_much)
+            found.setdefault(how, {})[str(count)] = result
+            each_s = result["start_s"] / count
     return found
 
 
@@ -178,40 +191,39 @@ def _tell_scheduling(found: Results) -> Iterator[str]:
 def _daemons(sizes: Sizes) -> Results:
     idle = {} if sizes.idle_s is None else {"idle_s": sizes.idle_s}
     found: Results = {}
-    for claims in CLAIMS:
+    for kind, how in STARTS.items():
         # As many credentials as workers: every thread and connection is there, and next to no credential.
         for count in (BASE_COUNT, *sizes.fleets):
-            more = idle if claims == CLAIMS[-1] and count != BASE_COUNT else {"idle_s": 0.0}
-            result = alone("daemons", count=count, claims=claims, **more)
-            found.setdefault(f"{claims} claims", {})[str(count)] = result
+            more = idle if kind == RESTART and count != BASE_COUNT else {"idle_s": 0.0}
+            found.setdefault(kind, {})[str(count)] = alone("daemons", count=count, **how, **more)
     return found
 
 
-def memory_bytes(found: Results, claims: str) -> dict[int, float]:
+def memory_bytes(found: Results, kind: str) -> dict[int, float]:
     """Return the memory of fleets beyond that of the empty daemon, by their size."""
-    sizes = {int(count): result["rss_bytes"] for count, result in found[claims].items()}
+    sizes = {int(count): result["rss_bytes"] for count, result in found[kind].items()}
     base = sizes.pop(BASE_COUNT)
     return {count: float(size - base) for count, size in sizes.items()}
 
 
 def _tell_daemons(found: Results) -> Iterator[str]:
-    for claims, counts in found.items():
-        memory = memory_bytes(found, claims)
+    for kind, counts in found.items():
+        memory = memory_bytes(found, kind)
         for count, result in counts.items():
             calls = _counts(result["calls"])
             yield (
-                f"{int(count):,} credentials, {claims}: start {result['start_s']:.1f} s, "
+                f"{int(count):,} credentials, {kind}: {result['start_s']:.1f} s, "
                 f"{result['start_cpu_s']:.1f} s of processor time; {calls}"
             )
             if int(count) in memory:
                 yield (
-                    f"{int(count):,} credentials, {claims}: memory {result['rss_bytes'] / KIB**2:.0f} MiB, at most "
+                    f"{int(count):,} credentials, {kind}: memory {result['rss_bytes'] / KIB**2:.0f} MiB, at most "
                     f"{result['peak_bytes'] / KIB**2:.0f}; {memory[int(count)] / int(count) / KIB:.2f} KiB each"
                 )
             if "idle_cpu_share" in result:
                 idle_calls = _counts({name: calls for name, calls in result["idle_calls"].items() if calls})
                 yield (
-                    f"{int(count):,} credentials, {claims}: idle {result['idle_cpu_share']:.3%} of a core; {idle_calls}"
+                    f"{int(count):,} credentials, {kind}: idle {result['idle_cpu_share']:.3%} of a core; {idle_calls}"
                 )
 
 
@@ -257,13 +269,13 @@ def growth(results: Results) -> dict[str, float | None]:
             found[f"processor time while working, {how}"] = exponent(
                 {int(count): result["cpu_share"] for count, result in counts.items()}
             )
-    for claims, counts in results.get("def", {}).items():
+    for kind, counts in results.get("def", {}).items():
         fleets = {int(count): result for count, result in counts.items() if int(count) != BASE_COUNT}
-        found[f"start, {claims}"] = exponent({count: result["start_s"] for count, result in fleets.items()})
-        found[f"memory, {claims}"] = exponent(memory_bytes(results["def"], claims))
+        found[f"time of a {kind}"] = exponent({count: result["start_s"] for count, result in fleets.items()})
+        found[f"memory after a {kind}"] = exponent(memory_bytes(results["def"], kind))
         idle = {count: result["idle_cpu_share"] for count, result in fleets.items() if "idle_cpu_share" in result}
         if idle:
-            found[f"idle processor time, {claims}"] = exponent(idle)
+            found[f"idle processor time after a {kind}"] = exponent(idle)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import json
 import subprocess
@@ -19,8 +20,17 @@ LOOPBACK = "127.0.0.1"
 NUMBER = "XNUMBERX"
 """Stands in a template for the item's number, six digits long."""
 
+HASH = "XHASHX"
+"""Stands in a template for eight hex digits that follow from the number, and are spread evenly as those of digests."""
+
 ANSWERS_WITHIN_S = 600.0
 """A stub makes a hundred thousand items in some seconds, and answers nothing meanwhile."""
+
+
+def filled(template: str, number: int) -> str:
+    """Return a template with an item's number in it."""
+    hashed = hashlib.blake2b(str(number).encode(), digest_size=4).hexdigest()
+    return template.replace(NUMBER, f"{number:06d}").replace(HASH, hashed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,7 @@ class Stub:
         return f"http://{LOOPBACK}:{self.port}"
 
     def seed(self, template: Mapping[str, Any], *, count: int = 1, first: int = 0) -> None:
-        """Let it make `count` items of a template, in which `NUMBER` stands for each one's number."""
+        """Let it make `count` items of a template (`filled`)."""
         self._control("seed", {"template": json.dumps(template), "count": count, "first": first})
 
     def delay(self, seconds: float) -> None:

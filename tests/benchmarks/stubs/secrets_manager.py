@@ -86,7 +86,7 @@ class Secret:
 
 
 class SecretsManager:
-    """The service. A seed has `name`, `text` and, optionally, `tags`."""
+    """The service. A seed has `name`, `version`, `text` and, optionally, `tags`."""
 
     def __init__(self) -> None:
         self._secrets: dict[str, Secret] = {}
@@ -101,8 +101,7 @@ class SecretsManager:
             secret = self._secrets[name] = Secret(name, item.get("tags", {}))
             self._names.append(name)
             self._sorted = False
-        version = f"seed-{len(secret.values)}-{time.time_ns():032d}"
-        secret.put(version, item["text"], [CURRENT])
+        secret.put(item["version"], item["text"], [CURRENT])
 
     def answer(self, asked: Asked) -> Answered:
         """Carry out the operation that `X-Amz-Target` names."""

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tests.benchmarks.stubs import LOOPBACK, NUMBER
+from tests.benchmarks.stubs import LOOPBACK, filled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ class Server:
         match asked.target:
             case "/_seed":
                 for number in range(body["first"], body["first"] + body["count"]):
-                    self.service.seed(json.loads(body["template"].replace(NUMBER, f"{number:06d}")))
+                    self.service.seed(json.loads(filled(body["template"], number)))
             case "/_delay":
                 self.delay_s = body["seconds"]
             case "/_stats":
