@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+LONGEST_LINE = 1_000
+"""Of a result that is shown on the way: a part may take an hour."""
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -23,8 +26,11 @@ def alone(module: str, **arguments: Any) -> dict[str, Any]:
         subprocess.CalledProcessError: It failed twice; the tracebacks are on stderr.
     """
     command = [sys.executable, "-m", "tests.benchmarks.alone", module, json.dumps(arguments)]
+    sys.stderr.write(f"{module} {json.dumps(arguments)} …\n")
     ended = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT)
-    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    line = ended.stdout.splitlines()[-1].decode()
+    sys.stderr.write(f"{line[:LONGEST_LINE]}\n")
+    found: dict[str, Any] = json.loads(line)
     return found
 
 
