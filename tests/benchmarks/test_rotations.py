@@ -20,7 +20,7 @@ EXPECTED = {
         "flush": 2.0,
         "refresh": 1.0,
     },
-    "vault": {"flush": 2.0, "read": 5.0, "refresh": 1.0, "write": 4.0},
+    "vault": {"flush": 2.0, "read": 3.0, "refresh": 1.0, "write": 4.0},
     "local": {"flush": 7.0, "refresh": 1.0},
 }
 """Of one rotation in a pass over twenty: a look at all of them, then what a rotation costs by itself."""
