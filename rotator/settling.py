@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
+from rotator.aftermath import grant_after, pause_after
 from rotator.documents import stored_tokens
 from rotator.errors import EscrowUnavailable, LeaseHeld, RotatorError, StoreError
 from rotator.ledger import CheckedWriter
@@ -19,8 +20,6 @@ from rotator.received import sealed_tokens
 from rotator.records import (
     ClaimRefused,
     Done,
-    Grant,
-    Hold,
     digest_of,
     mark,
     release,
@@ -46,13 +45,6 @@ if TYPE_CHECKING:
     from rotator.records import StateRecord
     from rotator.retrying import Retrier
 
-UNKNOWN_LIFETIME_S = 15 * 60.0
-"""An access token of unknown lifetime counts as due, but is refreshed on this fixed interval, not in a loop."""
-
-UNPUBLISHED_PAUSE_S = 3600.0
-"""A token set whose access token must not be published is a defect that a person has to see to; an hourly retry
-notices when the provider has mended it."""
-
 IN_MEMORY_TRIES = 40
 """How often a token set that is nowhere durable is offered to escrow and store, in turn, before it is given up: with
 the retries of each, at least a quarter of an hour. The lease is renewed meanwhile."""
@@ -60,11 +52,6 @@ the retries of each, at least a quarter of an hour. The lease is renewed meanwhi
 LONGEST_SLEEP_S = 10.0
 RENEW_AHEAD_S = 15.0
 """The lease is renewed when less than this is left of it: longer than a sleep of the loop above."""
-
-WARN_AGAIN_S = 86_400.0
-WARN_SHARE = 0.25
-WARN_BEFORE_S = 7 * 86_400.0
-"""A refresh token whose end comes within a week, or within the last quarter of a shorter life, is announced daily."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,34 +87,35 @@ class Settling:
             self.cooldowns.remember(key, until, "its answer to a refresh asks to wait")
         error: RotatorError | None = None
         for tries in range(IN_MEMORY_TRIES):
-            if self.clock.now() >= attempt.lease_until - timedelta(seconds=RENEW_AHEAD_S):
-                taken = self._take_up_again(attempt)
-                if taken is None:
-                    return self._overtaken(attempt, received)
-                attempt = taken
             try:
-                self._keep(attempt, received, _claimed_by(attempt))
-            except ClaimRefused:
-                return self._overtaken(attempt, received)
+                attempt = self._leased(attempt, RENEW_AHEAD_S)
+                return self._kept_and_written(attempt, received, warnings)
             except RotatorError as failure:
                 error = failure
-            else:
-                if self.clock.now() >= attempt.lease_until:  # the escrow took its time
-                    taken = self._take_up_again(attempt)
-                    if taken is None:
-                        return self._overtaken(attempt, received)
-                    attempt = taken
-                self.cooldowns.flush(key)
-                return self._from_escrow(attempt, received, warnings)
-            try:
-                # Not durable anywhere. The store itself is the next best place, and the final one.
-                return self._into_the_store(attempt, received, (*warnings, f"not in escrow: {error.message}"))
-            except StoreError as failure:
-                error = failure
+            except ClaimRefused:
+                try:
+                    return self._overtaken(attempt, received)
+                except RotatorError as failure:
+                    error = failure
             self.clock.sleep(min(LONGEST_SLEEP_S, 2.0**tries))
         problem = f"new tokens arrived and could be kept neither in escrow nor in the store: {error}"
         self.teller.tell("rotation.failed", attempt, reason="lost", error=problem)
         return outcomes.Failed(attempt.credential.name, "lost", problem, attempt.login_again)
+
+    def _kept_and_written(self, attempt: Attempt, received: Received, warnings: tuple[str, ...]) -> Outcome:
+        """Put what arrived into escrow, or else into the store at once, which is the final place.
+
+        Raises:
+            ClaimRefused: The attempt was overtaken.
+            RotatorError: It is durable nowhere.
+        """
+        try:
+            self._keep(attempt, received, _claimed_by(attempt))
+        except RotatorError as error:
+            return self._into_the_store(attempt, received, (*warnings, f"not in escrow: {error.message}"))
+        attempt = self._leased(attempt, 0.0)  # the escrow may have taken its time
+        self.cooldowns.flush(attempt.observed.provider_key)
+        return self._from_escrow(attempt, received, warnings)
 
     def replayed(self, attempt: Attempt, received: Received, *, written: bool) -> Outcome:
         """Write back what a dead holder left in escrow, or only settle it.
@@ -148,36 +136,45 @@ class Settling:
             return self._settle(attempt, received, stored, (), swapped=False)
         return self._from_escrow(attempt, received, ())
 
-    def _take_up_again(self, attempt: Attempt) -> Attempt | None:
-        """Take the ended lease anew, if the claim is still this attempt's; None when it was overtaken."""
+    def _leased(self, attempt: Attempt, ahead_s: float) -> Attempt:
+        """Take the lease anew if less than `ahead_s` is left of it.
+
+        Raises:
+            ClaimRefused: The claim is not this attempt's any more: it was overtaken.
+        """
         ledger = attempt.observed.ledger
         now = self.clock.now()
+        if now < attempt.lease_until - timedelta(seconds=ahead_s):
+            return attempt
         until = now + timedelta(seconds=attempt.credential.provider.timeout_s)
 
         def retaken(record: StateRecord) -> StateRecord:
-            standing = record.claim_on(attempt.digest)
-            if standing is None or standing.rotation_id != attempt.rotation_id or standing.outcome != "open":
-                raise ClaimRefused
+            _claimed_by(attempt)(record)
             return take_lease(record, holder=attempt.observed.situation.holder, now=now, expires_at=until)
 
         try:
             ledger.load()
             record = ledger.change(retaken)
-        except (ClaimRefused, LeaseHeld):
-            return None
+        except LeaseHeld as held:
+            raise ClaimRefused from held
         except StoreError:
             return attempt  # the tokens must become durable; the swap still keeps what anybody else wrote
         return replace(attempt, fence=record.fence, lease_until=until)
 
     def _overtaken(self, attempt: Attempt, received: Received) -> Outcome:
+        """Keep what arrived if it may be what counts, and leave the rest to who took over.
+
+        Raises:
+            RotatorError: It may be, and is durable nowhere.
+        """
         ledger = attempt.observed.ledger
         standing = ledger.record.claim_on(attempt.digest)
         settled = standing is None or standing.outcome == "settled"
         now = self.clock.now()
         if settled and self._replaces(attempt):
-            with contextlib.suppress(RotatorError):  # else the earlier answer stays
+            with contextlib.suppress(RotatorError):
                 self._keep(attempt, received, lambda _: None)
-                return self._into_the_store(attempt, received, ())
+            return self._into_the_store(attempt, received, ())
         if not settled:
             # The later presentation may still come to nothing; then these tokens are the only ones.
             with contextlib.suppress(ClaimRefused):
@@ -287,8 +284,12 @@ class Settling:
         others = {waiting.entry.parent for waiting in situation.waiting if proven} - {received.parent}
         parents = frozenset({received.parent, *others})
         done = Done(attempt.rotation_id, now, situation.stored.version, written.version, expires_at)
-        hold = None if at_once else self._hold_after(attempt, received, tokens, now)
-        grant, expiring_at = (None, None) if superseded else self._grant(attempt, received, now)
+        hold = None if at_once else pause_after(credential, received.tokens, tokens, now, self.pause_s)
+        grant, expiring_at = (
+            (None, None)
+            if superseded
+            else grant_after(credential, situation.stored, attempt.observed.ledger.record.grant, received, now)
+        )
 
         def settled(record: StateRecord) -> StateRecord:
             standing = record.claim_on(received.parent)
@@ -341,51 +342,6 @@ class Settling:
             return False
         due_at = timing(attempt.credential, tokens).due_at
         return due_at is not None and due_at <= now
-
-    def _hold_after(
-        self, attempt: Attempt, received: Received, tokens: StoredTokens | Malformed, now: datetime
-    ) -> Hold | None:
-        """Pause before the next refresh when the new tokens would be due at once: a loop helps nobody."""
-        if isinstance(tokens, Malformed):
-            return None
-        digest = digest_of(tokens.refresh_token)
-        if received.tokens.extra_problem:
-            until = now + timedelta(seconds=UNPUBLISHED_PAUSE_S)
-            floor = now + timedelta(seconds=self.pause_s)
-            return Hold(digest, until, floor, "unpublished", received.tokens.extra_problem, "", person=True)
-        when = timing(attempt.credential, tokens)
-        if when.due_at is None:
-            until = now + timedelta(seconds=UNKNOWN_LIFETIME_S)
-            return Hold(digest, until, now, "lifetime_unknown", "", "set default_lifetime for this provider")
-        if when.due_at <= now:
-            until = now + timedelta(seconds=self.pause_s)
-            return Hold(digest, until, until, "short_lifetime", "the new access token is due again at once", "")
-        return None
-
-    def _grant(self, attempt: Attempt, received: Received, now: datetime) -> tuple[Grant, datetime | None]:
-        """Return what is known of the grant now, and its end when that is to be announced."""
-        record = attempt.observed.ledger.record
-        provider = attempt.credential.provider
-        before = record.grant if record.grant and record.grant.digest == received.parent else None
-        since = before.since if before else self._first_seen(attempt, now)
-        expires_at = before.expires_at if before else None
-        if received.tokens.refresh_expires_in_s is not None:
-            expires_at = received.sent_at + timedelta(seconds=received.tokens.refresh_expires_in_s)
-        elif expires_at is None and provider.refresh_token_absolute_s is not None:
-            expires_at = since + timedelta(seconds=provider.refresh_token_absolute_s)
-        warned_at = before.warned_at if before else None
-        announce = False
-        if expires_at:
-            early_s = min(WARN_BEFORE_S, WARN_SHARE * (expires_at - since).total_seconds())
-            silent = warned_at is None or now - warned_at >= timedelta(seconds=WARN_AGAIN_S)
-            announce = silent and expires_at - now <= timedelta(seconds=early_s)
-        grant = Grant(received.successor, since, expires_at, now if announce else warned_at)
-        return grant, expires_at if announce else None
-
-    @staticmethod
-    def _first_seen(attempt: Attempt, now: datetime) -> datetime:
-        tokens = stored_tokens(attempt.observed.situation.stored, attempt.credential.provider)
-        return (None if isinstance(tokens, Malformed) else tokens.issued_at) or now
 
 
 def _claimed_by(attempt: Attempt) -> Callable[[StateRecord], None]:

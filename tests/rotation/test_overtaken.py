@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rotator import outcomes
+from rotator.errors import EscrowUnavailable
 from rotator.model import Rejected, Replay
 from rotator.received import Received, sealed_tokens
 from rotator.testing.memory import MemoryEscrow
@@ -34,6 +35,21 @@ def held_up(world: World, meanwhile: Callable[[], object]) -> None:
         return real
 
     world.provider.script.append(answer)
+
+
+def paused_with_an_answer(world: World) -> Callable[[], Outcome]:
+    """Let a replica receive an answer and do nothing with it; return what lets it go on."""
+    rotation = world.replica().rotation
+    arrived: list[Any] = []
+
+    def stop(*answer: Any) -> Outcome:
+        arrived.extend(answer)
+        return outcomes.Deferred("payroll", "paused", None)
+
+    paused = replace(rotation, settling=SimpleNamespace(received=stop))
+    seen = world.replica().observer.observe(world.credential)
+    assert paused.run(replace(seen, situation=replace(seen.situation, holder="paused"))).name == "payroll"
+    return lambda: rotation.settling.received(*arrived[:2], ())
 
 
 def test_an_answer_after_the_lease_is_written_when_nobody_took_over() -> None:
@@ -95,22 +111,11 @@ def test_a_lease_held_by_who_took_over_is_respected() -> None:
 
     def second(request: Any) -> Any:
         answer = world.provider._process(request)
-        found.append(first.settling.received(attempt[0], received[0], ()))
+        found.append(goes_on())
         assert world.store.read("payroll").version == version
         return answer
 
-    first = world.replica().rotation
-    attempt: list[Any] = []
-    received: list[Any] = []
-
-    def stop(one: Any, what: Any, *_: object) -> Outcome:
-        attempt.append(one)
-        received.append(what)
-        return outcomes.Deferred("payroll", "paused", None)
-
-    paused = replace(first, settling=SimpleNamespace(received=stop))
-    seen = world.replica().observer.observe(world.credential)
-    assert paused.run(replace(seen, situation=replace(seen.situation, holder="paused"))).name == "payroll"
+    goes_on = paused_with_an_answer(world)
     world.later(seconds=200)
     world.provider.script.append(second)
     assert isinstance(world.replica().run(), outcomes.Rotated)
@@ -128,6 +133,40 @@ def test_a_state_that_is_down_does_not_keep_tokens_from_the_store() -> None:
     outcome = world.replica(state=state).run()  # type: ignore[arg-type]
     assert isinstance(outcome, outcomes.Rotated)
     assert any("not settled yet" in warning for warning in outcome.warnings)
+    assert world.provider.is_live(world.document["refresh_token"])
+
+
+def test_an_overtaken_answer_waits_in_memory_for_an_escrow_that_is_away() -> None:
+    """Promise 2: the first answer may be the only one, so it is offered until the escrow takes it."""
+    world = world_of(UNUSED, grace_s=3600)
+    held_up(world, lambda: crash(world, "provider.refresh"))
+    escrow = Broken(world.escrow, "keep", lambda: EscrowUnavailable("no answer"), times=12)
+    late = world.replica(escrow=escrow).run()  # type: ignore[arg-type]
+    assert isinstance(late, outcomes.Deferred)
+    assert late.reason == "overtaken"
+    assert len(escrow.failed) == 12
+    assert [entry.kind for entry in world.escrow.all_waiting()] == ["tokens"]
+
+
+def test_the_last_answer_waits_in_memory_for_a_store_that_is_away() -> None:
+    """Promise 2: an earlier answer was written meanwhile, and only the store tells that this one takes its place."""
+    world = world_of(Replay("window", 3600.0), grace_s=3600)
+    goes_on = paused_with_an_answer(world)
+    world.later(seconds=200)
+
+    def second(request: Any) -> Any:
+        answer = world.provider._process(request)
+        goes_on()
+        world.later(seconds=200)
+        assert isinstance(world.replica().run(), outcomes.Rotated)
+        assert world.document["access_token"] == "at-2"
+        return answer
+
+    world.provider.script.append(second)
+    store = Broken(world.store, "read", down, skip=2, times=12)
+    assert isinstance(world.replica(store=store).run(), outcomes.Rotated)  # type: ignore[arg-type]
+    assert len(store.failed) == 12
+    assert world.document["access_token"] == "at-3"
     assert world.provider.is_live(world.document["refresh_token"])
 
 

@@ -277,7 +277,7 @@ def clear_the_escrow_first(patch: Patch) -> None:
 def write_although_overtaken(patch: Patch) -> None:
     """A holder whose lease ended meanwhile goes on as if nobody else could have taken over."""
     patch.setattr(settling, "_claimed_by", lambda _: lambda _: None)
-    patch.setattr(settling.Settling, "_take_up_again", lambda _, attempt: attempt)
+    patch.setattr(settling.Settling, "_leased", lambda _, attempt, __: attempt)
 
 
 def drop_an_overtaken_answer(patch: Patch) -> None:
