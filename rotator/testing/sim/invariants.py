@@ -47,7 +47,7 @@ class Watch:
     started: dict[str, int] = field(default_factory=dict)
     last_sent: dict[str, str] = field(default_factory=dict)
     looked_at_s: dict[str, float] = field(default_factory=dict)
-    last_started_s: dict[str, float] = field(default_factory=dict)
+    leased_s: dict[str, float] = field(default_factory=dict)
     cooldown: tuple[float, float] = (0.0, 0.0)
     wait_until_s: float = 0.0
     told: Process | None = None
@@ -91,9 +91,10 @@ class Watch:
     def _known_dead(self, process: Process, digest: str) -> bool:
         """Return whether a process may know that the provider rejected a token.
 
-        A clock that is hours ahead ends a living holder's lease: its request may be on its way already.
+        A clock that is hours ahead ends a living holder's lease: two may have claimed it before either was answered.
         """
-        on_its_way = self.world.clocks_off and self.last_started_s[process.name] < self.latched.get(digest, 0.0)
+        claimed_s = self.leased_s.get(process.name, 0.0)
+        on_its_way = self.world.clocks_off and claimed_s < self.latched.get(digest, 0.0)
         return (digest in self.latched and not on_its_way) or self.rejected.get(digest) is process
 
     def _again(self, process: Process, token: str, digest: str, before: list[Presentation]) -> None:
@@ -213,6 +214,8 @@ class Watch:
             raise Violation(0, "the fencing number goes back")
         self.fence = fence
         if lease:
+            if lease["fence"] not in self.holders:
+                self.leased_s[process.name] = self.world.scheduler.now_s
             self.holder = self.holders.setdefault(lease["fence"], process)
         elif self.holder:
             if self.holder is not process and not (self.holder.over or self.world.clocks_off or self.forgotten):
@@ -262,7 +265,6 @@ class Watch:
         self.attempts[7] += 1
         if event.event == "rotation.started":
             self.started[process.name] = self.started.get(process.name, 0) + 1
-            self.last_started_s[process.name] = self.world.scheduler.now_s
         if event.event == "rotation.failed" and event.details.get("reason") == "rejected":
             # A state that is away just then takes no latch, and a process that ends takes what it knows along.
             self.rejected[self.last_sent[process.name]] = process
