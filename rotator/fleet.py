@@ -119,10 +119,6 @@ class Fleet:
             if one.credential.store == store and not one.busy
         ]
 
-    def stores(self) -> set[str]:
-        """Return the stores that hold a credential of the fleet."""
-        return {one.credential.store for one in self.watched.values()}
-
     # ---------------------------------------------------------------------------------------------- what is seen
 
     def place(self, seen: Sight | Unseen) -> None:

@@ -6,6 +6,7 @@ the owner's thread.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ class Looks:
             if listing is not None and all(one.secret in listing for one in members):
                 self._submit_chunks(store, members, listing)
             elif listed:
-                self._submit(store, partial(self._by_listing, store, members))
+                self._submit(store, partial(self._by_listing, store, members), partial(_unseen, members))
             else:
                 self._submit_chunks(store, members, {})
 
@@ -145,16 +146,11 @@ class Looks:
 
         def swept() -> list[Found]:
             began_s = self.observer.clock.monotonic_s()
-            try:
-                pairs = list(known())
-                versions = self.observer.stores[store].versions([credential.secret for credential, _ in pairs])
-            except RotatorError as error:
-                return [Swept(store, error=error)]
-            except Exception as error:  # noqa: BLE001 - a defect in one store must not end the checks
-                return [Swept(store, error=Defect.of(error))]
+            pairs = list(known())
+            versions = self.observer.stores[store].versions([credential.secret for credential, _ in pairs])
             return [Swept(store, _changed(pairs, versions), self.observer.clock.monotonic_s() - began_s)]
 
-        self._submit(store, swept)
+        self._submit(store, swept, lambda error: [Swept(store, error=error)])
 
     def discover(self, rule: Rule, known: Callable[[], Iterable[tuple[Credential, str]]]) -> None:
         """List what a rule finds and tell it, by `found`, and whose version is not the one that is known.
@@ -170,7 +166,7 @@ class Looks:
             took_s = self.observer.clock.monotonic_s() - began_s
             return [listing, Swept(rule.name, _changed(pairs, listing.found or {}), took_s)]
 
-        self._submit(rule.store, listed)
+        self._submit(rule.store, listed, lambda error: [Swept(rule.name, error=error)])
 
     def found(self) -> list[Found]:
         """Return what was found since the last call."""
@@ -195,14 +191,22 @@ class Looks:
 
     # ----------------------------------------------------------------------------------------- in the workers
 
-    def _submit(self, store: str, work: Callable[[], list[Found]]) -> None:
+    def _submit(
+        self, store: str, work: Callable[[], list[Found]], failed: Callable[[RotatorError], list[Found]]
+    ) -> None:
+        """Let a thread of the store do the work; what it raises is told as well, for somebody waits for the answer."""
         if store not in self._pools:
             self._pools[store] = ThreadPoolExecutor(THREADS, thread_name_prefix=f"look-{store}")
 
         def run() -> None:
             if self._stopped:
                 return
-            found = work()
+            try:
+                found = work()
+            except RotatorError as error:
+                found = failed(error)
+            except Exception as error:  # noqa: BLE001 - a defect in one store must not stop the work on the others
+                found = failed(Defect.of(error))
             while not self._room.acquire(timeout=ROOM_S):
                 if self._stopped:
                     return
@@ -213,7 +217,7 @@ class Looks:
 
     def _submit_chunks(self, store: str, members: Sequence[Credential], listing: Mapping[str, Listed]) -> None:
         for chunk in cut(members, chunk_of(self.observer, store)):
-            self._submit(store, partial(self._sights, chunk, listing))
+            self._submit(store, partial(self._sights, chunk, listing), partial(_unseen, chunk))
 
     def _by_listing(self, store: str, members: Sequence[Credential]) -> list[Found]:
         """List the store, if that is cheaper than reading it, and go on in chunks."""
@@ -224,20 +228,14 @@ class Looks:
                 listing = adapter.versions([credential.secret for credential in members])
         except RotatorError:
             listing = {}  # not allowed, say: then every secret is read
-        except Exception as error:  # noqa: BLE001 - a defect in one store must not stop the work on the others
-            return [Unseen(credential, Defect.of(error)) for credential in members]
-        self._submit_chunks(store, members, listing)
+        if not self._stopped:
+            self._submit_chunks(store, members, listing)
         return []
 
     def _sights(self, credentials: Sequence[Credential], listing: Mapping[str, Listed]) -> list[Found]:
-        try:
-            known = self._from_records(credentials, listing)
-            unknown = [credential for credential in credentials if credential.name not in known]
-            return [*known.values(), *self._read(unknown)]
-        except RotatorError as error:
-            return [Unseen(credential, error) for credential in credentials]
-        except Exception as error:  # noqa: BLE001 - likewise
-            return [Unseen(credential, Defect.of(error)) for credential in credentials]
+        known = self._from_records(credentials, listing)
+        unknown = [credential for credential in credentials if credential.name not in known]
+        return [*known.values(), *self._read(unknown)]
 
     def _read(self, credentials: Sequence[Credential]) -> list[Found]:
         if not credentials:
@@ -252,7 +250,6 @@ class Looks:
 
         Raises:
             StoreError: The state cannot be read.
-            EscrowUnavailable: The escrow cannot be read.
         """
         listed = [(one, listing[one.secret]) for one in credentials if one.secret in listing and one.client_id]
         if not listed:
@@ -262,14 +259,19 @@ class Looks:
         records = observer.retrier.call(lambda: observer.state.read_many(keys))
         sights = {}
         for credential, found in listed:
-            stored = records[secret_key(found.identity)]
-            if isinstance(stored, RotatorError):
-                continue  # the look that reads it all tells what is wrong
-            ledger = SecretLedger(observer.state, found.identity, observer.retrier)
-            sight = _of_record(credential, found, ledger.take(stored))
-            if sight is not None and not observer.escrow.waiting(ledger.record):
-                sights[credential.name] = sight
+            with contextlib.suppress(RotatorError):  # the look that reads it all tells what is wrong
+                stored = records[secret_key(found.identity)]
+                if isinstance(stored, RotatorError):
+                    continue
+                record = SecretLedger(observer.state, found.identity, observer.retrier).take(stored)
+                sight = _of_record(credential, found, record)
+                if sight is not None and not observer.escrow.waiting(record):
+                    sights[credential.name] = sight
         return sights
+
+
+def _unseen(credentials: Iterable[Credential], error: RotatorError) -> list[Found]:
+    return [Unseen(credential, error) for credential in credentials]
 
 
 def _changed(

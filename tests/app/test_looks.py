@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rotator.errors import StoreDenied, StoreUnavailable
+from rotator.errors import StoreCorrupt, StoreDenied, StoreUnavailable
+from rotator.ledger import secret_key
 from rotator.looks import Looks, Sight, Swept, Unseen
 from rotator.records import Claim, StateRecord
 from tests.app.stage import WAIT_S, poll
@@ -183,4 +185,34 @@ def test_a_store_that_hangs_holds_up_no_other(stage: Stage) -> None:
     go.set()
     [late] = poll(looks.found, "the other look")
     assert isinstance(late, Sight | Unseen)
+    looks.stop()
+
+
+def test_one_damaged_record_hides_no_other_credential(rotated: Stage) -> None:
+    """The records of many are read with one call; only the credential of the damaged one cannot be seen."""
+    app = rotated.app("daemon")
+    key = secret_key(app.stores["main"].read("beta").identity)
+    body, revision = app.state.read(key)
+    assert body
+    app.state.compare_and_swap(key, {**body, "presented": "canary"}, expected=revision)
+    sights = looked(app)
+    assert {name for name, one in sights.items() if isinstance(one, Sight)} == {"alpha", "gamma"}
+    assert isinstance(sights["beta"], Unseen)
+    assert isinstance(sights["beta"].error, StoreCorrupt)
+
+
+def test_a_discovery_that_breaks_off_is_told(rotated: Stage) -> None:
+    """Whoever asked waits for the answer before asking again."""
+    app = rotated.app("daemon")
+    rule: Any = SimpleNamespace(name="rule", store="main")
+
+    def broken() -> Any:
+        raise RuntimeError("canary")
+
+    looks = Looks(app.observer, lambda: None)
+    looks.discover(rule, broken)
+    [swept] = poll(looks.found, "the answer")
+    assert isinstance(swept, Swept)
+    assert swept.name == "rule"
+    assert "RuntimeError" in str(swept.error)
     looks.stop()
