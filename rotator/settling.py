@@ -171,7 +171,7 @@ class Settling:
         standing = ledger.record.claim_on(attempt.digest)
         settled = standing is None or standing.outcome == "settled"
         now = self.clock.now()
-        if settled and self._replaces(attempt):
+        if settled and attempt.tries > 1 and self._replaces(attempt, self._current(attempt)):
             with contextlib.suppress(RotatorError):
                 self._keep(attempt, received, lambda _: None)
             return self._into_the_store(attempt, received, ())
@@ -185,18 +185,24 @@ class Settling:
         self.teller.tell("rotation.deferred", attempt, reason="overtaken", retry_at=now)
         return outcomes.Deferred(attempt.credential.name, "overtaken", now, "another replica took the rotation over")
 
-    def _replaces(self, attempt: Attempt) -> bool:
-        """Return whether the document shows an earlier answer to the same token: of a replay's, only the last lives."""
+    def _replaces(self, attempt: Attempt, current: Versioned) -> bool:
+        """Return whether a document shows an earlier answer to the same token: of a replay's, only the last lives.
+
+        The caller swaps this very document: with another read in between, a stale one would let it take a login for
+        that answer.
+        """
         if attempt.tries == 1:
             return False
         record = attempt.observed.ledger.load()
         standing = record.claim_on(attempt.digest)
         if standing is None or standing.tries > attempt.tries or record.newest != attempt.digest:
             return False  # a later try is out, or the grant has gone on
-        store = self.stores[attempt.credential.store]
-        current = self.retrier.call(lambda: store.read(attempt.credential.secret))
         ours = record.last is not None and record.last.version_after == current.version
         return ours and record.grant is not None and record.grant.digest == stored_digest(current)
+
+    def _current(self, attempt: Attempt) -> Versioned:
+        store = self.stores[attempt.credential.store]
+        return self.retrier.call(lambda: store.read(attempt.credential.secret))
 
     def _nothing_newer(self, attempt: Attempt) -> Callable[[StateRecord], None]:
         """Return a check that no later answer is settled or kept."""
@@ -248,7 +254,7 @@ class Settling:
         spent = spent_before(attempt.observed.ledger.record, received.parent)
         store = self.stores[credential.store]
         written = self.write_back.run(store, credential, stored, received, spent)
-        if stored_digest(written) != received.successor and self._replaces(attempt):
+        if stored_digest(written) != received.successor and self._replaces(attempt, written):
             spent |= {stored_digest(written)}
             written = self.write_back.run(store, credential, written, received, spent)
         return self._settle(attempt, received, written, warnings, swapped=True)

@@ -46,6 +46,12 @@ CASES = {
         '"hosts": [[0, "once"], [1, "daemon"], [2, "once"]], "rate": 0.02, "faults": 4, "edits": 1, '
         '"generations": 1.0, "at": {"host0 escrow.write 1": "pause_longest", "host1 store.write 1": "pause_longest"}}'
     ),
+    "a person logs in amid a second try, and a stale read shows the document of before": (
+        '{"seed": 3121475, "replay": "window", "grace_s": 600.0, "escrow": "shared", '
+        '"hosts": [[0, "daemon"], [1, "daemon"]], "period_s": 1800.0, "skew_s": 2.0, "rate": 0.05, "faults": 8, '
+        '"reseeds": 1, "forces": 2, "at": {"host0 provider.refresh 1": "error_500", '
+        '"host0 provider.refresh 3": "crash_before", "host0 store.read 10": "stale"}}'
+    ),
     "a holder that was paused writes its answer over the one to a later try": (
         '{"seed": 1018251, "replay": "safe", "grace_s": 1e9, "period_s": 1800.0, "skew_s": 2.0, "rate": 0.05, '
         '"faults": 4, "edits": 3, "generations": 1.0, "at": {"host1 provider.refresh 1": "doubt_lost", '
