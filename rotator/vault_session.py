@@ -105,9 +105,12 @@ class VaultSession:
         self._auth = auth
         self._randomness = randomness
         self._timeout_s = timeout_s
-        self._verify: str | bool = ca_cert or True
+        # What the environment says is asked once: requests asks it again for each call, at a quarter of its price, and
+        # would send a login from a `.netrc` beside the token.
         self._http = requests.Session()
-        self._http.verify = self._verify
+        found = self._http.merge_environment_settings(self.address, {}, None, ca_cert or True, None)
+        self._verify: str | bool = found["verify"]
+        self._http.verify, self._http.proxies, self._http.trust_env = self._verify, found["proxies"], False
         # Blocking: with a pool that overflows, urllib3 opens connections that it throws away, with a warning each.
         adapter = _Adapter(pool_maxsize=pool, pool_block=True, max_retries=0)
         self._http.mount("https://", adapter)

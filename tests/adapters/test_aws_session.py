@@ -13,7 +13,7 @@ import pytest
 import trustme
 from botocore.exceptions import ClientError
 
-from rotator import aws_session
+from rotator import __version__, aws_session
 from rotator.aws_errors import AWS_ERRORS, Subject, mapped
 from rotator.errors import StoreDenied, StoreUnavailable
 
@@ -120,3 +120,9 @@ def test_an_untrusted_certificate_is_surely_not_applied(fake_session: boto3.Sess
     error = mapped(caught.value, Subject("x"), "write")
     assert type(error) is StoreUnavailable
     assert "AWS_CA_BUNDLE" in error.hint
+
+
+def test_requests_name_rotator(fake_session: boto3.Session) -> None:
+    """CloudTrail and AWS's support see which program calls, and which SDK it calls with."""
+    agent = aws_session.client("kms", session=fake_session).meta.config.user_agent
+    assert agent.startswith(f"rotator/{__version__} Boto3/{boto3.__version__} Botocore/")
