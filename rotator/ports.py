@@ -355,6 +355,14 @@ class Trail(Protocol):
 class TokenEndpoint(Protocol):
     """The provider's token endpoint."""
 
+    def warm_up(self, request: RefreshRequest) -> None:
+        """Load what a request like this needs and what takes its time once: libraries, trusted authorities.
+
+        Called before the claim, for nothing slow may stand between the claim and the request. Opens no connection.
+        What cannot be loaded here is told by `refresh`; only a library that is not installed is a defect at once.
+        """
+        ...
+
     def refresh(self, request: RefreshRequest, *, deadline_s: float, begun_s: float | None = None) -> TokenAnswer:
         """Present a refresh token: one request on a fresh connection, one answer, whatever happens.
 

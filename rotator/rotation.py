@@ -141,6 +141,7 @@ class Rotation:
         if leave_by and self.clock.now() > leave_by:
             return outcomes.Deferred(credential.name, "slot_missed", self.clock.now())
         request = self._request(credential, observed, due.tokens)
+        self.endpoint.warm_up(request)
         attempt = self._attempt(observed, digest=digest_of(due.tokens.refresh_token), rotation_id=self.ids.new_id())
         if not self.escrow.shared:
             # A shared escrow is proven by the claim, which is written to the same place.

@@ -13,11 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from rotator.errors import (
     ConfigError,
     Problem,
@@ -33,6 +28,7 @@ from rotator.private_files import create_once
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from mypy_boto3_kms import KMSClient
 
     from rotator.ports import StateStore
@@ -74,6 +70,8 @@ class AesSeal:
 
     def open(self, sealed: str, context: str) -> bytes:
         """See `Seal.open`; what it raises beyond that comes from the key's source."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - on use: a pass may have nothing to open
+
         keys = self._loaded()
         try:
             raw = base64.b64decode(sealed, validate=True)
@@ -96,6 +94,8 @@ class AesSeal:
     def _loaded(self) -> _Keys:
         with self._lock:
             if self._keys is None:
+                from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - likewise
+
                 master = self._load_key()
                 self._keys = _Keys(
                     sealing=AESGCM(_derived(master, b"rotator: seal, version 1")),
@@ -105,6 +105,9 @@ class AesSeal:
 
 
 def _derived(master: bytes, purpose: bytes) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - likewise
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415 - likewise
+
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose).derive(master)
 
 

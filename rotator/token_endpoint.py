@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import httpcore
 
 from rotator.answers import classify
-from rotator.client_assertion import signed_assertion
 from rotator.http_messages import HttpReply
 from rotator.model import InDoubt, Misconfigured, Unavailable
 from rotator.oauth import build, endpoint_problem
@@ -56,6 +55,14 @@ class HttpTokenEndpoint:
         self._context = ssl_context
         self._context_lock = threading.Lock()
 
+    def warm_up(self, request: RefreshRequest) -> None:
+        """See `TokenEndpoint.warm_up`."""
+        if request.provider.client_auth == "private_key_jwt":
+            import rotator.client_assertion  # noqa: F401, PLC0415 - on use: few providers ask for signatures
+        if request.provider.token_endpoint.startswith("https:"):
+            with contextlib.suppress(OSError, ValueError):
+                self._verifying()
+
     def refresh(self, request: RefreshRequest, *, deadline_s: float, begun_s: float | None = None) -> TokenAnswer:
         """Present the refresh token once. Ends within `deadline_s`, name resolution excepted. Raises nothing."""
         with contextlib.closing(Wire(self._clock, deadline_s, begun_s)) as wire:
@@ -87,6 +94,8 @@ class HttpTokenEndpoint:
     def _prepared(self, request: RefreshRequest) -> HttpRequest | Misconfigured:
         if request.provider.client_auth != "private_key_jwt":
             return build(request, None)
+        from rotator.client_assertion import signed_assertion  # noqa: PLC0415 - as in `warm_up`
+
         assertion = signed_assertion(request, now=self._clock.now(), jwt_id=self._ids.new_id())
         return assertion if isinstance(assertion, Misconfigured) else build(request, assertion)
 

@@ -23,6 +23,7 @@ from rotator.config.resolve import resolve
 from rotator.cooldowns import Cooldowns
 from rotator.discovery import gathered
 from rotator.errors import ConfigError, Problem
+from rotator.late_endpoint import LateEndpoint
 from rotator.ledger import provider_key
 from rotator.limits import Pace
 from rotator.observe import Observer
@@ -155,7 +156,7 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
     escrow = adapters.escrow(state)
     seal = AesSeal(adapters.seal_key(state))
     trail = AuditTrail([_sink(entry) for entry in settings.audit], clock, ids, actor)
-    endpoint = _endpoint(clock, ids)
+    endpoint = LateEndpoint(clock, ids)
     cooldowns = Cooldowns(state, retrier)
     observer = Observer(stores, state, escrow, seal, cooldowns, clock, retrier, actor)
     teller = Teller(trail, clock)
@@ -363,12 +364,6 @@ def _sink(entry: configured.AuditSettings) -> AuditSink:
     from rotator.audit.sinks import JsonlFileSink, StreamSink  # noqa: PLC0415 - structlog, on use
 
     return StreamSink(sys.stderr) if entry.path == "-" else JsonlFileSink(Path(entry.path))
-
-
-def _endpoint(clock: Clock, ids: Ids) -> TokenEndpoint:
-    from rotator.token_endpoint import HttpTokenEndpoint  # noqa: PLC0415 - httpcore, on use
-
-    return HttpTokenEndpoint(clock, ids)
 
 
 def _not_installed(extra: str, package: str) -> ConfigError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import select
 import stat
@@ -12,9 +13,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Final
-
-import structlog
+from typing import TYPE_CHECKING, Any
 
 from rotator.errors import AuditUnavailable, RotatorError
 from rotator.private_files import flush, write_all
@@ -63,7 +62,7 @@ def render(event: AuditEvent) -> bytes:
     The common fields come first and always in the same order; a detail cannot take the place of one. What is None is
     left out.
     """
-    line: str = _AS_LINE.info(event.event, audited=event)
+    line: str = _as_line().info(event.event, audited=event)
     return f"{line}\n".encode()
 
 
@@ -86,13 +85,17 @@ def _without_none(_: object, __: str, fields: MutableMapping[str, Any]) -> dict[
     return {name: value for name, value in fields.items() if value is not None}
 
 
-_AS_LINE: Final = structlog.BoundLogger(
-    # A logger that hands the line back, with its own processors: structlog's global configuration, which a program
-    # that embeds rotator may set, has no say in what the audit trail looks like.
-    structlog.ReturnLogger(),
-    processors=(_fields_of, _without_none, structlog.processors.JSONRenderer(default=shown)),
-    context={},
-)
+@functools.cache
+def _as_line() -> Any:
+    import structlog  # noqa: PLC0415 - on use: dear to import, and most passes have no event
+
+    return structlog.BoundLogger(
+        # A logger that hands the line back, with its own processors: structlog's global configuration, which a program
+        # that embeds rotator may set, has no say in what the audit trail looks like.
+        structlog.ReturnLogger(),
+        processors=(_fields_of, _without_none, structlog.processors.JSONRenderer(default=shown)),
+        context={},
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- sinks

@@ -13,7 +13,6 @@ from rotator import outcomes
 from rotator.bell import Stop
 from rotator.config.load import load_config
 from rotator.errors import ConfigError, Problem, Refused, RotatorError
-from rotator.logs import configure_logging
 from rotator.wiring import App, Surroundings, build, of_shard, with_discovered
 
 if TYPE_CHECKING:
@@ -96,6 +95,8 @@ class Context:
 
     def logger(self) -> Any:
         """Set the operational log up and return its logger."""
+        from rotator.logs import configure_logging  # noqa: PLC0415 - structlog, on use
+
         return configure_logging(self.log_level)
 
 

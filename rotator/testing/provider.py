@@ -73,6 +73,9 @@ class MemoryProvider:
             "expires_at": issued_at + int(self.lifetime_s),
         }
 
+    def warm_up(self, request: RefreshRequest) -> None:
+        """See `TokenEndpoint.warm_up`; there is nothing to load."""
+
     def refresh(self, request: RefreshRequest, *, deadline_s: float, begun_s: float | None = None) -> TokenAnswer:
         """See `TokenEndpoint.refresh`; what the script holds is answered first.
 

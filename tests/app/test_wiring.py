@@ -326,6 +326,12 @@ def test_aws_loads_nothing_of_the_others() -> None:
     assert not modules & {"hvac", "apscheduler", "click", "authlib", "rotator.testing", "rotator.cli"}
 
 
+def test_what_only_a_rotation_needs_is_not_loaded() -> None:
+    """Most passes find nothing due: they need no HTTP client for tokens, no ciphers and no audit lines."""
+    modules = loaded({"stores": {"main": AWS}, "state": DYNAMO, "seal": SEAL})
+    assert not modules & {"httpcore", "jwt", "cryptography", "structlog"}
+
+
 def test_a_local_app_loads_no_sdk() -> None:
     """An app on one machine imports neither boto3 nor hvac."""
     modules = loaded({})

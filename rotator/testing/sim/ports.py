@@ -258,6 +258,9 @@ class SimAudit(_Port):
 class SimEndpoint(_Port):
     """The token endpoint, with lost requests and replies."""
 
+    def warm_up(self, request: RefreshRequest) -> None:
+        """See `TokenEndpoint.warm_up`; there is nothing to load."""
+
     def refresh(self, request: RefreshRequest, *, deadline_s: float, begun_s: float | None = None) -> TokenAnswer:
         """See `TokenEndpoint.refresh`."""
         world = self.world
