@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import json
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 from rotator.audit.events import AuditEvent
 from rotator.audit.sinks import JsonlFileSink
 from rotator.errors import AuditUnavailable
+from tests.app.stage import poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -263,6 +265,74 @@ def test_many_writers_leave_whole_lines(path: Path, sink: JsonlFileSink) -> None
     assert [other.returncode for other in others] == [0, 0, 0]
     errors = sorted(line["error"] for line in lines_of(path))
     assert errors == sorted(["a" * 9000, "b" * 9000, "c" * 9000] * 20 + ["t" * 9000] * 40)
+
+
+class HeldFlush:
+    """`os.fsync` whose first call waits for a word, and counts what the file held at the beginning of each."""
+
+    def __init__(self, path: Path, error: OSError | None = None) -> None:
+        self.sizes: list[int] = []
+        self.begun, self.go = threading.Event(), threading.Event()
+        self._path, self._error, self._real = path, error, os.fsync
+
+    def __call__(self, descriptor: int) -> None:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return self._real(descriptor)
+        self.sizes.append(len(self._path.read_text().splitlines()))
+        if len(self.sizes) == 1:
+            self.begun.set()
+            assert self.go.wait(60)
+            if self._error:
+                raise self._error
+        return self._real(descriptor)
+
+
+def in_threads(sink: JsonlFileSink, path: Path, held: HeldFlush, others: int) -> list[str]:
+    """Record one event whose flush is held, and `others` meanwhile; return what became of each, in order of ending."""
+    ended: list[str] = []
+
+    def record(number: int) -> None:
+        try:
+            sink.record(event(attempt=number))
+            ended.append("recorded")
+        except AuditUnavailable:
+            ended.append("failed")
+
+    threads = [threading.Thread(target=record, args=(number,)) for number in range(others + 1)]
+    threads[0].start()
+    assert held.begun.wait(60)
+    for thread in threads[1:]:
+        thread.start()
+    poll(lambda: len(path.read_text().splitlines()) == others + 1, "all lines are written")
+    assert ended == []  # none of them is on disk yet
+    held.go.set()
+    for thread in threads:
+        thread.join(60)
+    return ended
+
+
+def test_one_flush_does_for_all_that_came_meanwhile(
+    path: Path, sink: JsonlFileSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five events that come during a flush share the next one; each is whole in the file before it begins."""
+    held = HeldFlush(path)
+    monkeypatch.setattr(os, "fsync", held)
+    assert in_threads(sink, path, held, others=5) == ["recorded"] * 6
+    assert held.sizes == [1, 6]
+
+
+def test_a_flush_that_fails_is_told_to_all_who_waited(
+    path: Path, sink: JsonlFileSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may not be on disk is no recorded event, for none of them; the next event opens the file anew."""
+    before = open_descriptors()
+    held = HeldFlush(path, OSError(errno.EIO, os.strerror(errno.EIO)))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", held)
+        assert in_threads(sink, path, held, others=3) == ["failed"] * 4
+    assert open_descriptors() == before
+    sink.record(event(attempt=9))
+    assert lines_of(path)[-1]["attempt"] == 9
 
 
 def test_a_lock_that_nobody_lets_go_of_stops_no_event(tmp_path: Path) -> None:

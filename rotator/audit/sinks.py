@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from rotator.audit.appended_file import AppendedFile
 from rotator.errors import AuditUnavailable, RotatorError
 from rotator.private_files import flush, write_all
 from rotator.redact import MASK, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping
+    from collections.abc import Iterator, MutableMapping
     from pathlib import Path
     from typing import TextIO
 
@@ -102,7 +103,7 @@ def _as_line() -> Any:
 
 
 class JsonlFileSink:
-    """Appends one line per event to a file and flushes it to disk before `record` returns.
+    """Appends one line per event to a file; it is flushed to disk before `record` returns, with others' at once.
 
     Several processes may append to one file: a line is one `write` with O_APPEND, under a lock. A file that was moved
     away (log rotation) is noticed before the next event and made anew. Thread-safe.
@@ -115,7 +116,7 @@ class JsonlFileSink:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._descriptor: int | None = None
+        self._file: AppendedFile | None = None
 
     def record(self, event: AuditEvent) -> None:
         """Append the event.
@@ -124,7 +125,18 @@ class JsonlFileSink:
             AuditUnavailable: The line may not be on disk; a part of it may be, as a broken line.
         """
         line = render(event)
-        self._do(lambda: self._append(line))
+        with self._told():
+            with self._lock:
+                file = self._ensure_open()
+                file.use()
+            try:
+                if self._append(file.descriptor, line):
+                    file.flush()
+            except OSError:
+                self._forget(file)
+                raise
+            finally:
+                file.let_go()
 
     def prove_writable(self) -> None:
         """Open the file, making it if it is missing.
@@ -132,40 +144,49 @@ class JsonlFileSink:
         Raises:
             AuditUnavailable: It cannot be opened.
         """
-        self._do(self._ensure_open)
-
-    def _do(self, action: Callable[[], object]) -> None:
-        with self._lock:
-            try:
-                action()
-            except OSError as error:
-                self._close()  # a descriptor that failed to flush once may report success the next time
-                raise AuditUnavailable(
-                    f"audit file {self._path}: {error.strerror or type(error).__name__}",
-                    hint="its folder must exist, with free space, and rotator's user must be allowed to write there",
-                ) from error
+        with self._told(), self._lock:
+            self._ensure_open()
 
     def close(self) -> None:
         """Close the file; the next event opens it again."""
-        with self._lock:
-            self._close()
+        self._forget(self._file)
 
-    def _append(self, line: bytes) -> None:
-        descriptor = self._ensure_open()
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise AuditUnavailable(
+                f"audit file {self._path}: {error.strerror or type(error).__name__}",
+                hint="its folder must exist, with free space, and rotator's user must be allowed to write there",
+            ) from error
+
+    def _append(self, descriptor: int, line: bytes) -> bool:
+        """Write the line; return whether there is something to flush."""
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            write_all(descriptor, line)
-            return
-        with _locked(descriptor):
+            with self._lock:
+                write_all(descriptor, line)
+            return False
+        with self._lock, _locked(descriptor):
             # A full disk or a dead machine leaves half a line, which must not swallow this one.
             broken = _ends_mid_line(descriptor)
             write_all(descriptor, b"\n" + line if broken else line)
-        os.fsync(descriptor)
+        return True
 
-    def _ensure_open(self) -> int:
-        if self._descriptor is None or not self._is_current(self._descriptor):
-            self._close()
-            self._descriptor = self._open()
-        return self._descriptor
+    def _ensure_open(self) -> AppendedFile:
+        if self._file is None or not self._is_current(self._file.descriptor):
+            before, self._file = self._file, None
+            if before is not None:
+                before.let_go()
+            self._file = AppendedFile(self._open())
+        return self._file
+
+    def _forget(self, file: AppendedFile | None) -> None:
+        """Open the file anew for the next event: a descriptor that failed once is not believed again."""
+        with self._lock:
+            if file is not None and file is self._file:
+                self._file = None
+                file.let_go()
 
     def _open(self) -> int:
         # Pipes and devices are opened for writing only: with a reader of its own, a pipe never breaks, it blocks.
@@ -185,12 +206,6 @@ class JsonlFileSink:
             return os.path.samestat(self._path.stat(), os.fstat(descriptor))
         except FileNotFoundError:
             return False
-
-    def _close(self) -> None:
-        if self._descriptor is not None:
-            with contextlib.suppress(OSError):  # what counts was flushed
-                os.close(self._descriptor)
-            self._descriptor = None
 
 
 class StreamSink:
