@@ -229,6 +229,8 @@ class Watch:
         # A claim that the backup shows as open may have been settled, given back or tried again since.
         self.forgotten |= {digest for digest, claim in left.items() if claim.get("outcome", "open") == "open"}
         self.claimed = set(left)
+        # A death that the backup does not show as reported has to be reported again.
+        self.reported = {digest: who for digest, who in self.reported.items() if left.get(digest, {}).get("reported")}
         self.holders.clear()
         self.rejected.clear()  # what was noted is in nobody's memory any more
         self.latched = {digest: 0.0 for digest, claim in left.items() if claim.get("outcome") == "rejected"}
