@@ -151,6 +151,7 @@ class Dispatcher:
         if observed.in_bulk and self._turn_comes_soon(observed.provider_key, job.credential.store):
             heapq.heappush(self._unseen, entry)
             return
+        self.rotation.warm_up(job.credential.provider)
         job.lane = observed.provider_key
         heapq.heappush(self._lanes.setdefault(_lane_of(job), Lane()).queue, entry)
 

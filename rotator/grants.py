@@ -36,7 +36,7 @@ class GrantIndex:
 
     def add(self, name: str, stored: Versioned, record: StateRecord) -> None:
         """Enter what was read of a credential: the token in its document, and those that were presented for it."""
-        self.enter(name, stored_digest(stored), packed(claim.digest for claim in record.presented))
+        self.enter(name, stored_digest(stored), packed(record.digests))
 
     def enter(self, name: str, newest: str, spent: bytes) -> None:
         """Enter the digest of a credential's token, empty for none, and those `packed` of the tokens presented for it.

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rotator.model import RefreshRequest, TokenAnswer
+    from rotator.model import Provider, RefreshRequest, TokenAnswer
     from rotator.ports import Clock, Ids, TokenEndpoint
 
 
@@ -23,9 +23,9 @@ class LateEndpoint:
         self._made: TokenEndpoint | None = None
         self._lock = threading.Lock()
 
-    def warm_up(self, request: RefreshRequest) -> None:
+    def warm_up(self, provider: Provider) -> None:
         """See `TokenEndpoint.warm_up`."""
-        self._real().warm_up(request)
+        self._real().warm_up(provider)
 
     def refresh(self, request: RefreshRequest, *, deadline_s: float, begun_s: float | None = None) -> TokenAnswer:
         """See `TokenEndpoint.refresh`."""

@@ -22,7 +22,7 @@ from rotator.ledger import SecretLedger, secret_key
 from rotator.model import Listed, TokenTimes
 from rotator.observe import Observed, ProviderReads, key_of_client
 from rotator.passes import chunk_of, cut, planned_of
-from rotator.records import StateRecord, stored_digest
+from rotator.records import StateRecord, is_settled, stored_digest
 from rotator.schedule import timing
 
 if TYPE_CHECKING:
@@ -292,12 +292,12 @@ def _of_record(credential: Credential, found: Listed, record: StateRecord) -> Si
     That is so where anything but a finished rotation is noted, or where the record does not say what it wrote.
     """
     last, grant = record.last, record.grant
-    quiet = not (record.lease or record.hold or any(claim.outcome != "settled" for claim in record.presented))
+    quiet = not (record.lease or record.hold) and all(is_settled(one) for one in record.presented)
     if not quiet or last is None or grant is None or last.version_after != found.version or last.expires_at is None:
         return None
     tokens = TokenTimes(last.at, last.expires_at)
     due_at = timing(credential, tokens, grant_ends_at=grant.expires_at).due_at
-    spent = packed(claim.digest for claim in record.presented)
+    spent = packed(record.digests)
     lane = key_of_client(credential, credential.client_id)
     return Sight(credential, found.version, lane, last.expires_at, due_at, due_at, grant.digest, spent)
 
@@ -317,5 +317,5 @@ def _found(credential: Credential, observed: Observed | RotatorError) -> Found:
         until,
         until,
         stored_digest(situation.stored),
-        packed(claim.digest for claim in situation.record.presented),
+        packed(situation.record.digests),
     )

@@ -11,7 +11,8 @@ from rotator.documents import OWN_FIELDS, instant, parse_document, seconds, stor
 from rotator.errors import Refused, SecretNotFound
 from rotator.ledger import SecretLedger
 from rotator.model import Document, Malformed, Versioned
-from rotator.records import DISCARDED, digest_of, mark, on_claim, take_out
+from rotator.record_changes import mark, on_claim, take_out
+from rotator.records import DISCARDED, digest_of
 
 if TYPE_CHECKING:
     from rotator.model import Credential, StoredTokens

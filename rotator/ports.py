@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rotator.audit.events import AuditEvent, EventName
     from rotator.errors import StoreError
-    from rotator.model import Credential, Document, RefreshRequest, TokenAnswer, Versioned
+    from rotator.model import Credential, Document, Provider, RefreshRequest, TokenAnswer, Versioned
     from rotator.records import SealedEntry, StateRecord
 
 
@@ -249,7 +249,7 @@ class Escrow(Protocol):
     def keep(self, entry: SealedEntry, writer: RecordWriter) -> None:
         """Make the entry durable; one with the same identity and parent is replaced.
 
-        But a `reply` never replaces `tokens`, nor tokens those of a later request (`rotator.records.stays`).
+        But a `reply` never replaces `tokens`, nor tokens those of a later request (`rotator.record_changes.stays`).
 
         Raises:
             EscrowUnavailable: It is not durable.
@@ -341,6 +341,10 @@ class AuditSink(Protocol):
 class Trail(Protocol):
     """The audit trail, as the procedure sees it."""
 
+    def warm_up(self) -> None:
+        """Load what the first event would have to wait for."""
+        ...
+
     def record(
         self, event: EventName, credential: Credential, *, rotation_id: str | None = None, **details: Any
     ) -> AuditEvent:
@@ -355,11 +359,12 @@ class Trail(Protocol):
 class TokenEndpoint(Protocol):
     """The provider's token endpoint."""
 
-    def warm_up(self, request: RefreshRequest) -> None:
-        """Load what a request like this needs and what takes its time once: libraries, trusted authorities.
+    def warm_up(self, provider: Provider) -> None:
+        """Load what a request to this provider needs and what takes its time once: libraries, trusted authorities.
 
-        Called before the claim, for nothing slow may stand between the claim and the request. Opens no connection.
-        What cannot be loaded here is told by `refresh`; only a library that is not installed is a defect at once.
+        Called before a slot of the provider's budget is taken, for a request that is late for its slot does not leave.
+        Opens no connection. What cannot be loaded here is told by `refresh`; only a library that is not installed is a
+        defect at once.
         """
         ...
 

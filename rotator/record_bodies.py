@@ -53,7 +53,7 @@ def _decode(kind: type[_Record], identity: str, body: Mapping[str, Any]) -> _Rec
         record: _Record = _adapter(kind).validate_json(json.dumps(fields), strict=True)
         if record.identity != identity:
             raise ValueError("another identity")
-        claimed = [one.digest for one in getattr(record, "presented", ())]
+        claimed: list[str] = getattr(record, "digests", [])
         if len(set(claimed)) != len(claimed):
             raise ValueError("two claims on one token")
     except (ValueError, OverflowError, RecursionError) as error:  # pydantic's ValidationError is a ValueError

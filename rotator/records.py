@@ -1,7 +1,7 @@
 """The state records: what every run of every replica knows about a secret, and about a provider and client.
 
-The logic over a record is written here once, as pure functions from record to record; `rotator.record_bodies` has
-their stored form, and a backend only swaps bodies. Safety rests on `StateRecord.presented` alone: a refresh token may
+`rotator.record_changes` has the logic over a record, `rotator.record_bodies` the stored form, and a backend only swaps
+bodies. Safety rests on `StateRecord.presented` alone: a refresh token may
 be sent only by the holder whose compare-and-swap appended its digest. The lease merely avoids useless work and says
 when a dead holder's work may be taken over.
 """
@@ -10,24 +10,26 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from rotator.errors import LeaseHeld
 from rotator.model import Document
 from rotator.redact import Secret, as_bytes
 from rotator.stored_values import Digest, Instant, Tries, stored
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from rotator.model import Versioned
 
 ClaimOutcome = Literal["open", "settled", "rejected"]
 
 PRESENTED_KEPT = 64
 """How many claims a record keeps. A document that shows a token older than 64 rotations is no stale read but a
-restored backup; the provider tells. 64 short entries are some 6 KiB, far below DynamoDB's 400 KiB per item."""
+restored backup; the provider tells."""
+
+TOLD_KEPT = 3
+"""So many of the newest claims keep their story when they are settled, for `explain`. Of older ones the digest alone is
+ever asked for, and 64 of these are 2 KiB instead of 9: state stores bill by the KiB, three times a rotation."""
 
 DISCARDED = "discarded by an operator"
 """The error of a claim that was given up. It is not cleared like a latch: nobody knows whether its token is spent, and
@@ -36,6 +38,7 @@ the count of its tries must not begin anew."""
 HISTORY_KEPT = 5
 """Enough for `status` and `explain`; the audit trail has the rest."""
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _DIGEST_KEY = b"rotator: claim on a refresh token"
 
 
@@ -82,6 +85,20 @@ class Claim:
     error: str | None = None
     tried_at: Instant | None = None
     earlier_place: str = ""
+
+
+Presented: TypeAlias = "Digest | Claim"
+"""A claim; of one that was settled long ago, only the digest."""
+
+
+def digest_in(one: Presented) -> str:
+    """Return the digest of a claim."""
+    return one if isinstance(one, str) else one.digest
+
+
+def is_settled(one: Presented) -> bool:
+    """Return whether a claim is settled."""
+    return isinstance(one, str) or one.outcome == "settled"
 
 
 @stored
@@ -170,7 +187,7 @@ class StateRecord:
     """Everything that outlives a run about one secret."""
 
     identity: str
-    presented: tuple[Claim, ...] = ()
+    presented: tuple[Digest | Claim, ...] = ()
     lease: Lease | None = None
     fence: int = 0
     hold: Hold | None = None
@@ -179,8 +196,22 @@ class StateRecord:
     escrow: tuple[SealedEntry, ...] = ()
 
     def claim_on(self, digest: str) -> Claim | None:
-        """Return the claim on a token, if it was ever claimed and not given back."""
-        return next((claim for claim in self.presented if claim.digest == digest), None)
+        """Return the claim on a token, if it was ever claimed and not given back.
+
+        Of one that was settled long ago nothing but that is known, and it cannot be changed any more.
+        """
+        found = next((one for one in self.presented if digest_in(one) == digest), None)
+        return Claim(found, "", _LONG_AGO, outcome="settled") if isinstance(found, str) else found
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claims that more than the digest is known of, newest last."""
+        return tuple(one for one in self.presented if not isinstance(one, str))
+
+    @property
+    def digests(self) -> list[str]:
+        """The digests of all claims, newest last."""
+        return [digest_in(one) for one in self.presented]
 
     def held_by_other(self, holder: str, now: datetime) -> Lease | None:
         """Return the lease when somebody else holds it and it has not ended."""
@@ -192,7 +223,7 @@ class StateRecord:
     @property
     def newest(self) -> str:
         """The digest of the token that was claimed last; empty when none was."""
-        return self.presented[-1].digest if self.presented else ""
+        return digest_in(self.presented[-1]) if self.presented else ""
 
     @property
     def last(self) -> Done | None:
@@ -218,167 +249,3 @@ class ProviderRecord:
     next_slot_at: Instant | None = None
     spacing_s: float = 0.0
     slowed_at: Instant | None = None
-
-
-class ClaimRefused(Exception):
-    """The record changed under the claim: decide again."""
-
-
-# ----------------------------------------------------------------------------------------------- transitions
-
-
-def take_lease(record: StateRecord, *, holder: str, now: datetime, expires_at: datetime) -> StateRecord:
-    """Take the lease, with a fencing number that never goes back.
-
-    Raises:
-        LeaseHeld: Somebody else holds it.
-    """
-    other = record.held_by_other(holder, now)
-    if other:
-        raise LeaseHeld(other.holder, other.expires_at)
-    fence = record.fence + 1
-    return replace(record, fence=fence, lease=Lease(holder, fence, expires_at))
-
-
-def claim(record: StateRecord, new: Claim, *, again: bool, any_tries: bool, lease: datetime) -> StateRecord:
-    """Append the claim that entitles its holder to send the token, and take the lease.
-
-    Args:
-        new: The claim to append; its `tries` is set here.
-        again: The token was claimed before and may be tried once more.
-        any_tries: The provider's replay is safe: no bound on the tries.
-        lease: When the lease ends.
-
-    Raises:
-        LeaseHeld: Somebody else holds the lease.
-        ClaimRefused: The token was claimed meanwhile, or has no try left.
-    """
-    held = take_lease(record, holder=new.holder, now=new.claimed_at, expires_at=lease)
-    before = record.claim_on(new.digest)
-    if before and before.rotation_id == new.rotation_id and before.holder == new.holder:
-        # Our own write, whose answer was lost; if it landed late, the lease may have been taken and released since.
-        ours = record.lease is not None and record.lease.holder == new.holder
-        return record if ours else replace(held, presented=record.presented)
-    if before is None:
-        if again:
-            raise ClaimRefused
-        return replace(held, presented=_room_for(held.presented, new))
-    if not again or before.outcome != "open" or (before.tries >= 2 and not any_tries):  # noqa: PLR2004 - the last try
-        raise ClaimRefused
-    once_more = replace(
-        new,
-        claimed_at=before.claimed_at,
-        tries=before.tries + 1,
-        permitted=before.permitted,
-        tried_at=new.claimed_at,
-        earlier_place=before.place,
-    )
-    return replace(held, presented=_replaced(held.presented, once_more))
-
-
-def _room_for(presented: tuple[Claim, ...], new: Claim) -> tuple[Claim, ...]:
-    """Append a claim; the oldest settled one makes room, for an open or a rejected one still stops somebody."""
-    kept = (*presented, new)
-    while len(kept) > PRESENTED_KEPT:
-        oldest = next((one for one in kept[:-1] if one.outcome == "settled"), kept[0])
-        kept = tuple(one for one in kept if one is not oldest)
-    return kept
-
-
-def give_back(record: StateRecord, digest: str, rotation_id: str) -> StateRecord:
-    """Take this holder's claim out: the request never left, was not processed, or the token was not rotated.
-
-    A second try that came to nothing leaves the first one's doubt standing.
-    """
-    before = record.claim_on(digest)
-    if before is None or before.rotation_id != rotation_id or before.outcome != "open":
-        return record
-    if before.tries > 1:
-        # The rotation id goes with the try, so that giving back twice counts once.
-        once_less = replace(
-            before,
-            tries=before.tries - 1,
-            rotation_id=f"{rotation_id} given back",
-            place=before.earlier_place or before.place,
-        )
-        return replace(record, presented=_replaced(record.presented, once_less))
-    return take_out(record, digest)
-
-
-def take_out(record: StateRecord, digest: str, rotation_id: str | None = None) -> StateRecord:
-    """Remove a token's claim altogether: the provider keeps the token alive, or an operator clears a latch.
-
-    Args:
-        rotation_id: Only if the claim is this rotation's; None for an operator, whose word counts for any.
-    """
-    standing = record.claim_on(digest)
-    if standing is None or (rotation_id is not None and standing.rotation_id != rotation_id):
-        return record
-    return replace(record, presented=tuple(one for one in record.presented if one.digest != digest))
-
-
-def on_claim(record: StateRecord, digest: str, **changes: Any) -> StateRecord:
-    """Change single facts of one token's claim, if it stands."""
-    before = record.claim_on(digest)
-    if before is None:
-        return record
-    return replace(record, presented=_replaced(record.presented, replace(before, **changes)))
-
-
-def mark(record: StateRecord, digest: str, outcome: ClaimOutcome, *, error: str | None = None) -> StateRecord:
-    """Set the outcome of one token's claim; touches no other token's.
-
-    A settled claim forgets who held it and where: its digest is all that is asked for, 64 times over.
-    """
-    before = record.claim_on(digest)
-    if before is None:
-        return record
-    if outcome == "settled":
-        before = replace(before, holder="", place="", permitted=False, reported=False, tried_at=None)
-    return replace(record, presented=_replaced(record.presented, replace(before, outcome=outcome, error=error)))
-
-
-def release(record: StateRecord, fence: int) -> StateRecord:
-    """Release the lease if it is still ours; the fencing number stays."""
-    if record.lease is None or record.lease.fence != fence:
-        return record
-    return replace(record, lease=None)
-
-
-def with_done(record: StateRecord, done: Done) -> StateRecord:
-    """Append a finished rotation, once."""
-    if any(one.rotation_id == done.rotation_id for one in record.history):
-        return record
-    return replace(record, history=(*record.history, done)[-HISTORY_KEPT:])
-
-
-def spent_before(record: StateRecord, parent: str) -> frozenset[str]:
-    """Return the tokens that were settled before `parent` was claimed: a document that shows one is an old copy.
-
-    One that was claimed later is a new login, which another replica may be refreshing just now.
-    """
-    order = [claim.digest for claim in record.presented]
-    before = record.presented[: order.index(parent)] if parent in order else ()
-    return frozenset(claim.digest for claim in before if claim.outcome == "settled")
-
-
-def latch(record: StateRecord, digest: str, *, rotation_id: str, now: datetime, error: str) -> StateRecord:
-    """Note that the provider rejected a token, also where its claim went away with the records meanwhile."""
-    if record.claim_on(digest) is None:
-        lost = Claim(digest, rotation_id, now)
-        record = replace(record, presented=_room_for(record.presented, lost))
-    return mark(record, digest, "rejected", error=error)
-
-
-def stays(standing: SealedEntry, new: SealedEntry) -> bool:
-    """Return whether what stands in escrow is worth more than what came for the same token.
-
-    What could be read is worth more than what could not, and the answer to a later request more than one to an earlier:
-    of a replay's successors only the last one lives.
-    """
-    same = (standing.identity, standing.parent) == (new.identity, new.parent)
-    return same and standing.kind == "tokens" and (new.kind == "reply" or standing.at > new.at)
-
-
-def _replaced(presented: tuple[Claim, ...], new: Claim) -> tuple[Claim, ...]:
-    return tuple(new if one.digest == new.digest else one for one in presented)

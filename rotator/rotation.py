@@ -21,13 +21,14 @@ from rotator.errors import LeaseHeld, LeaseLost, RotatorError
 from rotator.model import Document, Malformed, Refreshed, RefreshRequest
 from rotator.observe import client_id_of
 from rotator.received import Received
-from rotator.records import Claim, ClaimRefused, claim, digest_of, on_claim, take_lease
+from rotator.record_changes import ClaimRefused, claim, on_claim, take_lease
+from rotator.records import Claim, digest_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from rotator.cooldowns import Cooldowns
-    from rotator.model import Credential, StoredTokens, TokenAnswer
+    from rotator.model import Credential, Provider, StoredTokens, TokenAnswer
     from rotator.observe import Observed, Observer
     from rotator.outcomes import Outcome
     from rotator.ports import Clock, Escrow, Ids, Seal, TokenEndpoint, Trail
@@ -65,6 +66,11 @@ class Rotation:
     endpoint: TokenEndpoint
     clock: Clock
     ids: Ids
+
+    def warm_up(self, provider: Provider) -> None:
+        """Load what a first rotation would have to wait for amid its slot of the provider's budget; cheap later on."""
+        self.endpoint.warm_up(provider)
+        self.trail.warm_up()
 
     def run(self, observed: Observed, *, leave_at: datetime | None = None, leave_by: datetime | None = None) -> Outcome:
         """Do what the decision about an observed credential asks for. Raises nothing of ours: failures are outcomes.
@@ -141,7 +147,6 @@ class Rotation:
         if leave_by and self.clock.now() > leave_by:
             return outcomes.Deferred(credential.name, "slot_missed", self.clock.now())
         request = self._request(credential, observed, due.tokens)
-        self.endpoint.warm_up(request)
         attempt = self._attempt(observed, digest=digest_of(due.tokens.refresh_token), rotation_id=self.ids.new_id())
         if not self.escrow.shared:
             # A shared escrow is proven by the claim, which is written to the same place.

@@ -12,7 +12,8 @@ from rotator.documents import stored_tokens
 from rotator.errors import RotatorError, StoreError
 from rotator.model import InDoubt, Malformed, Misconfigured, RateLimited, Rejected, Setback, Unavailable
 from rotator.received import sealed_reply
-from rotator.records import Hold, SealedEntry, digest_of, give_back, latch, mark, on_claim, release, stored_digest
+from rotator.record_changes import give_back, latch, mark, on_claim, release
+from rotator.records import Hold, SealedEntry, digest_of, stored_digest
 from rotator.schedule import timing
 
 if TYPE_CHECKING:

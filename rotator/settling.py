@@ -17,18 +17,8 @@ from rotator.errors import EscrowUnavailable, LeaseHeld, RotatorError, StoreErro
 from rotator.ledger import CheckedWriter
 from rotator.model import Malformed
 from rotator.received import sealed_tokens
-from rotator.records import (
-    ClaimRefused,
-    Done,
-    digest_of,
-    mark,
-    release,
-    spent_before,
-    stored_digest,
-    take_lease,
-    take_out,
-    with_done,
-)
+from rotator.record_changes import ClaimRefused, mark, release, spent_before, take_lease, take_out, with_done
+from rotator.records import Done, digest_of, stored_digest
 from rotator.schedule import timing
 from rotator.setbacks import PAUSE_S, let_go
 

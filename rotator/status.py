@@ -10,6 +10,7 @@ from rotator.addresses import shown
 from rotator.documents import stored_tokens
 from rotator.errors import RotatorError
 from rotator.model import Malformed
+from rotator.records import TOLD_KEPT
 from rotator.schedule import timing
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def explanation(credential: Credential, observed: Observed) -> list[str]:
         lines.append(f"  last rotation     {_ago(record.last.at, now)}, {record.last.rotation_id}")
     lines += [
         f"  claim             {claim.digest[:8]}… {claim.outcome}, {_ago(claim.claimed_at, now)}, tries {claim.tries}"
-        for claim in record.presented[-3:]
+        for claim in record.claims[-TOLD_KEPT:]
     ]
     if record.lease:
         lines.append(f"  lease             {record.lease.holder} until {_ago(record.lease.expires_at, now)}")

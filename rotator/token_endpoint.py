@@ -20,7 +20,7 @@ from rotator.wire import Wire
 
 if TYPE_CHECKING:
     from rotator.http_messages import HttpRequest
-    from rotator.model import RefreshRequest, TokenAnswer
+    from rotator.model import Provider, RefreshRequest, TokenAnswer
     from rotator.ports import Clock, Ids
 
 LONGEST_BODY_BYTES = 1 << 20
@@ -55,11 +55,11 @@ class HttpTokenEndpoint:
         self._context = ssl_context
         self._context_lock = threading.Lock()
 
-    def warm_up(self, request: RefreshRequest) -> None:
+    def warm_up(self, provider: Provider) -> None:
         """See `TokenEndpoint.warm_up`."""
-        if request.provider.client_auth == "private_key_jwt":
+        if provider.client_auth == "private_key_jwt":
             import rotator.client_assertion  # noqa: F401, PLC0415 - on use: few providers ask for signatures
-        if request.provider.token_endpoint.startswith("https:"):
+        if provider.token_endpoint.startswith("https:"):
             with contextlib.suppress(OSError, ValueError):
                 self._verifying()
 

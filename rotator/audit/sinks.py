@@ -118,6 +118,10 @@ class JsonlFileSink:
         self._lock = threading.Lock()
         self._file: AppendedFile | None = None
 
+    def warm_up(self) -> None:
+        """Load what renders events."""
+        _as_line()
+
     def record(self, event: AuditEvent) -> None:
         """Append the event.
 
@@ -217,6 +221,10 @@ class StreamSink:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+
+    def warm_up(self) -> None:
+        """Load what renders events."""
+        _as_line()
 
     def record(self, event: AuditEvent) -> None:
         """Write the event.

@@ -29,6 +29,13 @@ class AuditTrail:
         self._ids = ids
         self._actor = {"host": actor.host, "pid": actor.pid, "mode": actor.mode, "instance": actor.instance}
 
+    def warm_up(self) -> None:
+        """Load what the sinks load on first use, as far as they have it."""
+        for sink in self._sinks:
+            warm_up = getattr(sink, "warm_up", None)
+            if warm_up is not None:
+                warm_up()
+
     def prove_writable(self) -> None:
         """Prove that `record` would work, as far as that can be known without recording.
 

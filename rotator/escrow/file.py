@@ -24,7 +24,8 @@ from pydantic import TypeAdapter
 from rotator.errors import EscrowCorrupt, EscrowUnavailable
 from rotator.private_files import flush, write_all
 from rotator.record_bodies import FORMAT
-from rotator.records import SealedEntry, stays
+from rotator.record_changes import stays
+from rotator.records import SealedEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

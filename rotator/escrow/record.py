@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rotator import record_bodies
 from rotator.errors import EscrowCorrupt, EscrowUnavailable, StoreCorrupt, StoreError
 from rotator.ledger import secret_key
-from rotator.records import stays
+from rotator.record_changes import stays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from rotator.documents import document_text, parse_document
 from rotator.errors import SecretNotFound, StoreCorrupt, VersionConflict
 from rotator.model import Found, Listed, Versioned
 from rotator.record_bodies import state_record, to_body
-from rotator.records import stays
+from rotator.record_changes import stays
 from rotator.state.bodies import one_by_one, revision_after
 
 if TYPE_CHECKING:

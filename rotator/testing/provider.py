@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from rotator.model import RefreshRequest, TokenAnswer
+    from rotator.model import Provider, RefreshRequest, TokenAnswer
     from rotator.ports import Clock
 
 Loss = Literal["before", "after"]
@@ -73,7 +73,7 @@ class MemoryProvider:
             "expires_at": issued_at + int(self.lifetime_s),
         }
 
-    def warm_up(self, request: RefreshRequest) -> None:
+    def warm_up(self, provider: Provider) -> None:
         """See `TokenEndpoint.warm_up`; there is nothing to load."""
 
     def refresh(self, request: RefreshRequest, *, deadline_s: float, begun_s: float | None = None) -> TokenAnswer:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rotator.records import Claim, Hold, Lease, StateRecord, mark
+from rotator.record_changes import mark
+from rotator.records import Claim, Hold, Lease, StateRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from rotator.config.load import load_config
 from rotator.documents import document_of
 from rotator.model import Document
 from rotator.record_bodies import to_body
-from rotator.records import HISTORY_KEPT, Claim, Done, Grant, StateRecord
+from rotator.records import HISTORY_KEPT, TOLD_KEPT, Claim, Done, Grant, Presented, StateRecord
 from rotator.wiring import App, Surroundings, build
 from tests.benchmarks.stubs import HASH, NUMBER, Stub, filled, stub
 from tests.benchmarks.stubs.secrets_manager import ARN
@@ -253,10 +253,13 @@ def record(identity: str, hashed: str, age: Age, version: str) -> StateRecord:
     """
     issued_at = datetime.fromtimestamp(age.issued_s, UTC)
     rotation = "00000000-0000-4000-8000-{:012d}"
-    claims, history = [], []
+    claims: list[Presented] = []
+    history = []
     for turn in range(1, age.claims + 1):
         at = issued_at - timedelta(seconds=LIFETIME_S * (age.claims - turn))
-        claims.append(Claim(_digest(hashed, turn), rotation.format(turn), at, outcome="settled"))
+        told = turn > age.claims - TOLD_KEPT
+        digest = _digest(hashed, turn)
+        claims.append(Claim(digest, rotation.format(turn), at, outcome="settled") if told else digest)
         last = age.known and turn == age.claims
         after = version if last else f"version-{turn + 1:028d}"
         ends_at = at + timedelta(seconds=LIFETIME_S)

@@ -208,7 +208,7 @@ class Endpoint:
         self._takes_s = takes_s
         self._newest: dict[str, int] = {}
 
-    def warm_up(self, request: RefreshRequest) -> None:
+    def warm_up(self, provider: Provider) -> None:
         """See `TokenEndpoint.warm_up`; there is nothing to load."""
 
     def refresh(self, request: RefreshRequest, *, deadline_s: float, begun_s: float | None = None) -> TokenAnswer:

@@ -9,7 +9,8 @@ import pytest
 from rotator import policy
 from rotator.grants import GrantIndex
 from rotator.model import Malformed, Versioned
-from rotator.records import Claim, StateRecord, digest_of, mark
+from rotator.record_changes import mark
+from rotator.records import Claim, StateRecord, digest_of
 from rotator.redact import Secret
 from tests.core.parts import NOW, fields, stored
 from tests.rotation.world import World

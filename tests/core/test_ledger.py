@@ -9,7 +9,8 @@ import pytest
 
 from rotator.errors import LeaseHeld, StoreCorrupt, StoreDenied, StoreUnavailable
 from rotator.ledger import CONFLICTS, SecretLedger, change_provider, provider_key, read_provider, secret_key
-from rotator.records import Claim, Done, ProviderRecord, StateRecord, claim, release, take_lease, with_done
+from rotator.record_changes import claim, release, take_lease, with_done
+from rotator.records import Claim, Done, ProviderRecord, StateRecord
 from rotator.retrying import Retrier
 from rotator.testing.memory import MemoryStateStore, SeededRandomness, VirtualClock
 from tests.core.flaky import FlakyState

@@ -25,7 +25,8 @@ from rotator.policy import (
     asks_for_action,
     decide,
 )
-from rotator.records import Claim, Lease, ProviderRecord, SealedEntry, claim, digest_of
+from rotator.record_changes import claim
+from rotator.records import Claim, Lease, ProviderRecord, SealedEntry, digest_of
 from rotator.redact import Secret
 from tests.core.parts import token_set
 from tests.core.test_policy_properties import claims, instants, situations

@@ -14,26 +14,20 @@ from hypothesis import strategies as st
 
 from rotator.errors import LeaseHeld, StoreCorrupt
 from rotator.record_bodies import provider_record, state_record, to_body
-from rotator.records import (
-    Claim,
+from rotator.record_changes import (
     ClaimRefused,
-    Done,
-    Grant,
-    Hold,
-    Lease,
-    ProviderRecord,
-    SealedEntry,
-    StateRecord,
     claim,
-    digest_of,
     give_back,
+    latch,
     mark,
     on_claim,
     release,
+    spent_before,
     take_lease,
     take_out,
     with_done,
 )
+from rotator.records import Claim, Done, Grant, Hold, Lease, ProviderRecord, SealedEntry, StateRecord, digest_of
 from rotator.redact import Secret
 from tests.core.parts import NOW, at
 from tests.effort import tried
@@ -111,8 +105,53 @@ def test_presented_keeps_the_newest_sixty_four() -> None:
     for number in range(70):
         record = claimed(record, digest=f"d{number}", rotation_id=f"r{number}")
         record = release(mark(record, f"d{number}", "settled"), record.fence)
-    assert [one.digest for one in record.presented] == [f"d{number}" for number in range(6, 70)]
-    assert len(json.dumps(to_body(record))) < 16_000
+    assert record.digests == [f"d{number}" for number in range(6, 70)]
+
+
+def rotated_often(times: int, *, stuck: int = -1) -> StateRecord:
+    """Return the record of a credential that was rotated so often; the claim of that number stays open."""
+    record = EMPTY
+    for number in range(times):
+        digest = f"{number:032x}"
+        record = claimed(record, digest=digest, rotation_id=f"r{number}")
+        record = release(record if number == stuck else mark(record, digest, "settled"), record.fence)
+    return record
+
+
+def test_of_old_settled_claims_the_digest_is_kept() -> None:
+    """A record of 64 claims stays below 4 KiB; the newest keep their story, and so does one that is open."""
+    record = rotated_often(64, stuck=2)
+    assert [isinstance(one, Claim) for one in record.presented] == [False] * 2 + [True] + [False] * 58 + [True] * 3
+    assert len(json.dumps(to_body(record))) < 4096
+    assert state_record(record.identity, to_body(record)) == record
+
+
+def test_an_old_settled_claim_still_stops_its_token() -> None:
+    """It is known as settled, and neither claimed, given back, settled once more nor changed any more."""
+    record, old = rotated_often(64), f"{0:032x}"
+    standing = record.claim_on(old)
+    assert standing
+    assert (standing.digest, standing.outcome) == (old, "settled")
+    for again in (False, True):
+        with pytest.raises(ClaimRefused):
+            claimed(record, digest=old, rotation_id="late", again=again)
+    assert give_back(record, old, "r0") is record
+    assert mark(record, old, "settled") is record
+    assert mark(record, old, "rejected", error="invalid_grant") is record
+    assert on_claim(record, old, reported=True) is record
+    assert old in spent_before(record, f"{1:032x}")
+    assert old not in spent_before(record, old)
+
+
+def test_an_old_settled_claim_can_be_taken_out_and_latched() -> None:
+    """An operator's word counts for any claim, and so does the provider's that a token is dead."""
+    record, old = rotated_often(64), f"{0:032x}"
+    assert take_out(record, old).claim_on(old) is None
+    latched = latch(record, old, rotation_id="late", now=NOW, error="invalid_grant")
+    assert latched.digests == record.digests
+    standing = latched.claim_on(old)
+    assert standing
+    assert (standing.outcome, standing.error) == ("rejected", "invalid_grant")
 
 
 def test_giving_back_the_first_try_takes_the_claim_out() -> None:

@@ -15,16 +15,7 @@ from rotator.errors import RotatorError, StoreCorrupt
 from rotator.model import Replay
 from rotator.policy import Due, decide
 from rotator.record_bodies import provider_record, state_record, to_body
-from rotator.records import (
-    Claim,
-    Done,
-    Grant,
-    Hold,
-    Lease,
-    ProviderRecord,
-    SealedEntry,
-    StateRecord,
-)
+from rotator.records import Claim, Done, Grant, Hold, Lease, ProviderRecord, SealedEntry, StateRecord
 from tests.core.parts import DIGEST, NOW, at, claim_of, stored
 from tests.core.situations import situation
 from tests.effort import tried

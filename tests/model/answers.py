@@ -195,7 +195,7 @@ def clear(world: World, index: int, replica: Replica, setup: Setup) -> Iterator[
 
 
 def give_back(world: World, index: int, replica: Replica, _: Setup) -> Iterator[Step]:
-    """Take the claim out: the request never left (`records.give_back`)."""
+    """Take the claim out: the request never left (`record_changes.give_back`)."""
     record = _given_back(world.record, replica).released(replica.fence)
     yield "gives its claim back", world.with_record(record).with_replica(index, REST), ""
 

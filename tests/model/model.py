@@ -128,7 +128,7 @@ def _successor(world: World, entry: Entry, setup: Setup) -> int:
 
 
 def _claim(world: World, index: int, replica: Replica, setup: Setup) -> Iterator[Step]:
-    """Append the digest and take the lease in one conditional write (`records.claim`, `Rotation._claim`)."""
+    """Append the digest and take the lease in one conditional write (`record_changes.claim`, `Rotation._claim`)."""
     record = world.record
     if "no_compare_and_swap" in setup.omits and replica.seen:
         record = replica.seen

@@ -10,16 +10,14 @@ CODE = """
 import json, sys
 from rotator.late_endpoint import LateEndpoint
 from rotator.clocks import SystemClock, SystemIds
-from rotator.model import Provider, RefreshRequest
-from rotator.redact import Secret
+from rotator.model import Provider
 
 dear = {"httpcore", "jwt", "ssl"}
 endpoint = LateEndpoint(SystemClock(), SystemIds())
 found = [sorted(dear & sys.modules.keys())]
 for auth in ("client_secret_post", "private_key_jwt"):
     provider = Provider("acme", "generic", "https://id.example/oauth2/token", client_auth=auth)
-    request = RefreshRequest(provider=provider, refresh_token=Secret("x"), client_id="client")
-    endpoint.warm_up(request)
+    endpoint.warm_up(provider)
     found.append(sorted(dear & sys.modules.keys()))
 print(json.dumps(found))
 """

@@ -11,7 +11,7 @@ from rotator import outcomes
 from rotator.errors import AuditUnavailable
 from rotator.model import Rejected, Replay
 from rotator.received import Received, sealed_tokens
-from rotator.records import give_back, on_claim
+from rotator.record_changes import give_back, on_claim
 from rotator.testing.memory import MemoryEscrow
 from tests.rotation.doubts import LAST_QUARTER_S, left, sent, world_of
 from tests.rotation.faults import Crash, Faults

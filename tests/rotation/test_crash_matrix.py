@@ -52,7 +52,6 @@ def test_a_rotation_makes_few_calls() -> None:
         "state.read",
         "state.read",
         "escrow.waiting",
-        "provider.warm_up",  # nothing slow stands between the claim and the request
         "state.compare_and_swap",
         "audit.record",
         "provider.refresh",

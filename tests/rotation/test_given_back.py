@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rotator import outcomes, policy
 from rotator.model import RateLimited, Replay
-from rotator.records import StateRecord, on_claim
+from rotator.record_changes import on_claim
 from tests.rotation.world import World, credential, provider
+
+if TYPE_CHECKING:
+    from rotator.records import StateRecord
 
 
 def in_the_window(on_doubt: str) -> World:

@@ -10,13 +10,25 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rotator import answers, documents, outcomes, policy, received, records, rotation, schedule, setbacks, settling
+from rotator import (
+    answers,
+    documents,
+    outcomes,
+    policy,
+    received,
+    record_changes,
+    records,
+    rotation,
+    schedule,
+    setbacks,
+    settling,
+)
 from rotator.attempt import Teller
 from rotator.audit.trail import AuditTrail
 from rotator.cooldowns import Cooldowns
 from rotator.errors import AuditUnavailable, StoreWriteInDoubt
 from rotator.model import Document
-from rotator.records import Lease
+from rotator.records import Lease, digest_in
 from rotator.testing.sim.ports import SimEndpoint, SimState
 
 if TYPE_CHECKING:
@@ -35,19 +47,19 @@ def forget_on_settling(patch: Patch) -> None:
 
     Forgetting the claim alone is not found: for a quarter of an hour the history, too, tells a stale read.
     """
-    patch.setattr(settling, "mark", lambda record, digest, *_: records.take_out(record, digest))
+    patch.setattr(settling, "mark", lambda record, digest, *_: record_changes.take_out(record, digest))
     patch.setattr(settling, "with_done", lambda record, _: record)
 
 
 def give_back_after_a_lost_reply(patch: Patch) -> None:
     """A read timeout is taken for a request that never left."""
-    patch.setattr(setbacks, "on_claim", lambda record, digest, **_: records.take_out(record, digest))
+    patch.setattr(setbacks, "on_claim", lambda record, digest, **_: record_changes.take_out(record, digest))
 
 
 def _blind(record: StateRecord, new: Claim, **lease: Any) -> StateRecord:
     """Claim whatever stands in the record."""
     before = record.claim_on(new.digest)
-    others = tuple(claim for claim in record.presented if claim.digest != new.digest)
+    others = tuple(one for one in record.presented if digest_in(one) != new.digest)
     tries = replace(new, tries=before.tries + 1 if before else 1)
     fence = record.fence + 1
     return replace(record, presented=(*others, tries), lease=Lease(new.holder, fence, lease["lease"]), fence=fence)
@@ -101,11 +113,11 @@ def present_a_settled_token(patch: Patch) -> None:
 
 def take_the_last_try_again(patch: Patch) -> None:
     """The second try is not counted, so that there is always one more."""
-    claim = records.claim
+    claim = record_changes.claim
 
     def uncounted(record: StateRecord, new: Claim, **more: Any) -> StateRecord:
         claimed, before = claim(record, new, **more), record.claim_on(new.digest)
-        return records.on_claim(claimed, new.digest, tries=before.tries) if before else claimed
+        return record_changes.on_claim(claimed, new.digest, tries=before.tries) if before else claimed
 
     patch.setattr(rotation, "claim", uncounted)
 
@@ -113,7 +125,7 @@ def take_the_last_try_again(patch: Patch) -> None:
 def third_try(patch: Patch) -> None:
     """Two tries are not the most, neither for the decision nor for the claim."""
     patch.setattr(policy, "MOST_TRIES", 99)
-    claim = records.claim
+    claim = record_changes.claim
     patch.setattr(rotation, "claim", lambda record, new, **more: claim(record, new, **{**more, "any_tries": True}))
 
 
@@ -286,7 +298,7 @@ def drop_an_overtaken_answer(patch: Patch) -> None:
 
 
 def _refused(_: StateRecord) -> None:
-    raise records.ClaimRefused
+    raise record_changes.ClaimRefused
 
 
 def give_way_to_any_writer(patch: Patch) -> None:

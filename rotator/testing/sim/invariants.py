@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotator.model import Document, Refreshed, Rejected
 from rotator.records import digest_of
-from rotator.testing.sim.presented import LAST_TRY_S, TIMEOUT_S, Presentation, Violation
+from rotator.testing.sim.presented import LAST_TRY_S, TIMEOUT_S, Presentation, Violation, claims_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -200,10 +200,10 @@ class Watch:
                 self._cool_down()
             return
         self._fenced(process, int(body.get("fence", 0)), body.get("lease"))
-        for claim in body.get("presented", ()):
-            self.claimed.add(claim["digest"])
+        for digest, claim in claims_in(body).items():
+            self.claimed.add(digest)
             if claim.get("outcome") == "rejected":
-                self.latched.setdefault(claim["digest"], self.world.scheduler.now_s)
+                self.latched.setdefault(digest, self.world.scheduler.now_s)
         self.waiting = {entry["parent"] for entry in body.get("escrow", ()) if entry["kind"] == "tokens"}
         for parent in self.waiting:
             self._kept(process, parent)
@@ -224,7 +224,7 @@ class Watch:
 
     def state_lost(self, body: Mapping[str, Any]) -> None:
         """The records are gone, or an old backup is in their place; so are the claims made since."""
-        left = {claim["digest"]: claim for claim in body.get("presented", ())}
+        left = claims_in(body)
         self.forgotten |= self.claimed - set(left)
         # A claim that the backup shows as open may have been settled, given back or tried again since.
         self.forgotten |= {digest for digest, claim in left.items() if claim.get("outcome", "open") == "open"}

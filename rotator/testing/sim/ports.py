@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rotator.audit.events import AuditEvent
     from rotator.errors import StoreError
-    from rotator.model import Document, Found, Listed, RefreshRequest, TokenAnswer, Versioned
+    from rotator.model import Document, Found, Listed, Provider, RefreshRequest, TokenAnswer, Versioned
     from rotator.ports import RecordWriter, Stored
     from rotator.records import SealedEntry, StateRecord
     from rotator.testing.sim.faults import Kind
@@ -258,7 +258,7 @@ class SimAudit(_Port):
 class SimEndpoint(_Port):
     """The token endpoint, with lost requests and replies."""
 
-    def warm_up(self, request: RefreshRequest) -> None:
+    def warm_up(self, provider: Provider) -> None:
         """See `TokenEndpoint.warm_up`; there is nothing to load."""
 
     def refresh(self, request: RefreshRequest, *, deadline_s: float, begun_s: float | None = None) -> TokenAnswer:

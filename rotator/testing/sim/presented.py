@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rotator.testing.sim.scenario import LIFETIME_S
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rotator.testing.sim.schedule import Process
 
 TIMEOUT_S = 30.0
@@ -15,6 +17,13 @@ TIMEOUT_S = 30.0
 
 LAST_TRY_S = 0.25 * 0.1 * LIFETIME_S + 5.0
 """The last try comes in the last quarter of the margin, a tenth of the lifetime; with something for the clocks."""
+
+
+def claims_in(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the claims in a stored record by their digests; one that is stored as its digest alone is settled."""
+    presented = body.get("presented", ())
+    told = ({"digest": one, "outcome": "settled"} if isinstance(one, str) else one for one in presented)
+    return {claim["digest"]: claim for claim in told}
 
 
 class Violation(BaseException):

@@ -30,7 +30,7 @@ from rotator.testing.sim.faults import FaultPlan
 from rotator.testing.sim.invariants import Watch
 from rotator.testing.sim.people import People
 from rotator.testing.sim.ports import SimAudit, SimEndpoint, SimEscrow, SimState, SimStore, late
-from rotator.testing.sim.presented import TIMEOUT_S, Violation
+from rotator.testing.sim.presented import TIMEOUT_S, Violation, claims_in
 from rotator.testing.sim.scenario import LIFETIME_S, Case, Scenario
 from rotator.testing.sim.schedule import START, Process, Scheduler, SimClock
 
@@ -288,8 +288,8 @@ class World:
     def _open_claim(self) -> Mapping[str, Any]:
         body, _ = self.state.read(self._key)
         stored = digest_of(Secret(self.stored))
-        claims = (body or {}).get("presented", ())
-        return next((one for one in claims if one["digest"] == stored and one.get("outcome", "open") == "open"), {})
+        claim = claims_in(body or {}).get(stored, {"outcome": "none"})
+        return claim if claim.get("outcome", "open") == "open" else {}
 
     @property
     def _key(self) -> str:
