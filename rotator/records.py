@@ -8,7 +8,6 @@ when a dead holder's work may be taken over.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,7 +48,7 @@ def digest_of(token: Secret) -> str:
     rotated key, would not recognise each other's claims and spend a token twice. Audit events carry another digest
     with a secret key (`rotator.audit`).
     """
-    return hmac.new(_DIGEST_KEY, as_bytes(token.reveal()), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(_DIGEST_KEY, as_bytes(token.reveal()), "sha256").hex()[:32]
 
 
 def stored_digest(stored: Versioned) -> str:

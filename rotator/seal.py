@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import hashlib
 import hmac
 import os
 import threading
@@ -89,7 +88,7 @@ class AesSeal:
         """See `Seal.audit_digest`; what it raises beyond that comes from the key's source."""
         # A JSON string may hold half a surrogate pair; an encoding error would carry the text.
         plain = text.encode("utf-8", "surrogatepass")
-        return hmac.new(self._loaded().digest, plain, hashlib.sha256).hexdigest()[:16]
+        return hmac.digest(self._loaded().digest, plain, "sha256").hex()[:16]
 
     def _loaded(self) -> _Keys:
         with self._lock:
