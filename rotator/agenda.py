@@ -28,14 +28,16 @@ early, for nothing."""
 
 
 class Turn(NamedTuple):
-    """A credential's place in the agenda.
+    """A credential's place in the agenda, and in its heap.
 
     Args:
         at: When it is looked at, budgets aside.
+        name: The credential's.
         deadline: Of the refresh that takes part in `lanes`.
     """
 
     at: float
+    name: str
     deadline: float
     lanes: tuple[str, ...]
 
@@ -45,7 +47,7 @@ class Agenda:
     """For one thread. Names are credentials' names; lanes are budgets, by any text that tells them apart."""
 
     _turns: dict[str, Turn] = field(default_factory=dict)
-    _heap: list[tuple[float, str]] = field(default_factory=list)
+    _heap: list[Turn] = field(default_factory=list)
     _lanes: dict[str, DeadlineQueue] = field(default_factory=dict)
     _starts: list[tuple[float, str]] = field(default_factory=list)
     _known_starts: dict[str, float] = field(default_factory=dict)
@@ -80,10 +82,10 @@ class Agenda:
                 queue.pace(interval_s)
                 queue.add(name, due=planned.due_at.timestamp(), deadline=deadline)
                 self._changed.add(lane)
-        self._turns[name] = turn = Turn(at.timestamp(), deadline, lanes)
-        heapq.heappush(self._heap, (turn.at, name))
+        self._turns[name] = turn = Turn(at.timestamp(), name, deadline, lanes)
+        heapq.heappush(self._heap, turn)
         if len(self._heap) > STALE_SHARE * len(self._turns) + SMALL:
-            self._heap = [(turn.at, name) for name, turn in self._turns.items()]
+            self._heap = list(self._turns.values())
             heapq.heapify(self._heap)
 
     def forget(self, name: str) -> None:
@@ -106,12 +108,11 @@ class Agenda:
         """Return the credentials to be looked at now, each with the start that its budget demands, and drop them."""
         due: list[tuple[str, datetime | None]] = []
         now_s = now.timestamp() + ROUNDING_S
-        while self._heap and self._heap[0][0] <= now_s:
-            at, name = heapq.heappop(self._heap)
-            turn = self._turns.get(name)
-            if turn is not None and turn.at == at:
-                due.append((name, None))
-                self.forget(name)
+        while self._heap and self._heap[0].at <= now_s:
+            turn = heapq.heappop(self._heap)
+            if self._stands(turn):
+                due.append((turn.name, None))
+                self.forget(turn.name)
         while (start := self._next_start()) is not None and start <= now_s:
             start, lane = heapq.heappop(self._starts)
             del self._known_starts[lane]
@@ -124,16 +125,15 @@ class Agenda:
 
     def next_at(self) -> datetime | None:
         """Return when `take_due` has something to do next; None when nothing is planned."""
-        while self._heap and not self._stands(*self._heap[0]):
+        while self._heap and not self._stands(self._heap[0]):
             heapq.heappop(self._heap)
-        soonest = [self._heap[0][0]] if self._heap else []
+        soonest = [self._heap[0].at] if self._heap else []
         start = self._next_start()
         soonest += [] if start is None else [start]
         return datetime.fromtimestamp(min(soonest), UTC) if soonest else None
 
-    def _stands(self, at: float, name: str) -> bool:
-        turn = self._turns.get(name)
-        return turn is not None and turn.at == at
+    def _stands(self, turn: Turn) -> bool:
+        return self._turns.get(turn.name) is turn
 
     def _next_start(self) -> float | None:
         """Return the earliest start that a budget demands, now that lanes have changed."""

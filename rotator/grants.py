@@ -20,16 +20,19 @@ _ENTRY = _DIGEST + 4
 """Bytes of a digest, and of an entry: a digest and its holder's number. Among a million tokens two share 64 bits by
 chance once in forty million fleets."""
 
+_BUCKETS = 1 << 14
+
 
 class GrantIndex:
     """Digests of the refresh tokens that documents hold, or that records say were spent, by credential.
 
     A fleet of 100,000 has millions of spent tokens. A dict of digests with sets of names took a quarter of a kilobyte
-    for each; here each takes twelve bytes, in one of 65,536 byte arrays.
+    for each; here each takes twelve bytes, in one of 16,384 byte arrays. With more of these the arrays themselves were
+    most of it in smaller fleets; with fewer, looking through one takes longer than all else that a look does.
     """
 
     def __init__(self) -> None:
-        self._buckets: dict[bytes, bytearray] = {}
+        self._buckets: list[bytearray | None] = [None] * _BUCKETS
         self._numbers: dict[str, int] = {}
         self._names: list[str] = []
         self._newest = bytearray()
@@ -92,23 +95,28 @@ class GrantIndex:
         return bytes(self._newest[number * _DIGEST : (number + 1) * _DIGEST])
 
     def _enter(self, short: bytes, number: int) -> None:
-        bucket = self._buckets.setdefault(short[:2], bytearray())
         entry = short + number.to_bytes(4)
-        if _position(bucket, entry) < 0:
+        bucket = self._bucket(short)
+        if bucket is None:
+            self._buckets[_bucket_of(short)] = bytearray(entry)
+        elif _position(bucket, entry) < 0:
             bucket += entry
 
     def _leave(self, short: bytes, number: int) -> None:
-        bucket = self._buckets.get(short[:2], bytearray())
-        position = _position(bucket, short + number.to_bytes(4))
-        if position >= 0:
+        bucket = self._bucket(short)
+        position = _position(bucket, short + number.to_bytes(4)) if bucket else -1
+        if bucket and position >= 0:
             del bucket[position : position + _ENTRY]
 
     def _holders(self, short: bytes) -> Iterator[int]:
-        bucket = self._buckets.get(short[:2], bytearray())
+        bucket = self._bucket(short) or bytearray()
         position = _position(bucket, short)
         while position >= 0:
             yield int.from_bytes(bucket[position + _DIGEST : position + _ENTRY])
             position = _position(bucket, short, position + _ENTRY)
+
+    def _bucket(self, short: bytes) -> bytearray | None:
+        return self._buckets[_bucket_of(short)]
 
     def judged(self, observed: Observed) -> Observed:
         """Enter what was observed, and return it with the sharer noted in it."""
@@ -128,6 +136,10 @@ class GrantIndex:
 def packed(digests: Iterable[str]) -> bytes:
     """Return digests in the little room that the index takes for each."""
     return b"".join(map(_short, digests))
+
+
+def _bucket_of(short: bytes) -> int:
+    return int.from_bytes(short[:2]) % _BUCKETS
 
 
 def _short(digest: str) -> bytes:
