@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -121,7 +122,13 @@ class Passes:
         for credential in credentials:
             by_store.setdefault(credential.store, []).append(credential)
         for store, members in by_store.items():
-            yield from cut(members, 1 if singly else chunk_of(self.observer, store))
+            yield from cut(members, 1 if singly else self._chunk(store, len(members)))
+
+    def _chunk(self, store: str, count: int) -> int:
+        """Return how many to read together: whole calls of the store, and no thread idle while another has several."""
+        batch = self.observer.stores[store].batch
+        share = math.ceil(count / self.workers / batch) * batch
+        return min(share, chunk_of(self.observer, store))
 
     def run(
         self,

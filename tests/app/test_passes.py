@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
@@ -40,6 +42,26 @@ def run(stage: Stage, **options: Any) -> dict[str, Outcome]:
     results = app.passes.run(app.credentials, **{"horizon_s": 900.0, **options})
     assert len(results) == len(app.credentials)
     return {outcome.name: outcome for outcome in results}
+
+
+# ------------------------------------------------------------------------------------------------ the look
+
+
+def test_a_look_keeps_all_threads_busy(stage: Stage) -> None:
+    """Each thread gets its share, in whole calls of the store: three threads read four each, two with each call."""
+    stage.ready(*(f"credential-{number:02d}" for number in range(12)))
+    app = stage.app()
+    stores: Any = app.stores
+    real: Any = stores["main"]
+    chunks: list[int] = []
+
+    def read_many(secrets: Any) -> Any:
+        chunks.append(len(secrets))
+        return real.read_many(secrets)
+
+    stores._made["main"] = SimpleNamespace(batch=2, read=real.read, read_many=read_many)
+    assert len(replace(app.passes, workers=4).look(app.credentials)) == 12
+    assert chunks == [4, 4, 4]
 
 
 # ------------------------------------------------------------------------------------------------ the end of a pass
