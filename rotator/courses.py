@@ -123,7 +123,7 @@ class Stream:
     Args:
         queue: By deadline, as the last backward walk left them; `place` is the next of them.
         fresh: What fell due since, or rests, by the moment.
-        idle: What is due and has no deadline that could be missed: it takes what the others leave.
+        idle: What is due and has no deadline that could be missed, or has ended: it takes what the others leave.
         later: What comes back behind the next backward walk.
     """
 

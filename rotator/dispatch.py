@@ -17,6 +17,7 @@ from rotator import outcomes, policy
 from rotator.budget import AHEAD_S
 from rotator.errors import Defect, RotatorError, StoreUnavailable
 from rotator.gates import Gate
+from rotator.lanes import Lane
 from rotator.rotation import GOOD_FOR_S
 
 if TYPE_CHECKING:
@@ -95,14 +96,6 @@ LaneKey: TypeAlias = tuple[str, str]
 
 
 @dataclass(slots=True)
-class Lane:
-    """The jobs of one provider, client and store that are due."""
-
-    queue: list[tuple[tuple[datetime, str], int, Job]] = field(default_factory=list)
-    running: int = 0
-
-
-@dataclass(slots=True)
 class Dispatcher:
     """Keeps lanes and threads busy. To be used from one thread; only the jobs run in others.
 
@@ -153,16 +146,16 @@ class Dispatcher:
             return
         self.rotation.warm_up(job.credential.provider)
         job.lane = observed.provider_key
-        heapq.heappush(self._lanes.setdefault(_lane_of(job), Lane()).queue, entry)
+        self._lanes.setdefault(_lane_of(job), Lane()).add(job)
 
     def _turn_comes_soon(self, key: str, store: str) -> bool:
         pace, lane = self.budget.pace(key), self._lanes.get((key, store))
-        return pace is None or lane is None or len(lane.queue) * pace.interval_s <= GOOD_FOR_S
+        return pace is None or lane is None or len(lane) * pace.interval_s <= GOOD_FOR_S
 
     @property
     def waiting(self) -> int:
         """How many jobs have not begun."""
-        return len(self._unseen) + sum(len(lane.queue) for lane in self._lanes.values())
+        return len(self._unseen) + sum(map(len, self._lanes.values()))
 
     @property
     def idle(self) -> bool:
@@ -186,18 +179,18 @@ class Dispatcher:
                 self._begin(job, None)
         soonest: datetime | None = None
         share = max(1, self.workers // max(1, len(self._lanes)))
-        busy = [(lane.queue[0][0], key) for key, lane in self._lanes.items() if lane.queue]
+        busy = [(lane.order, key) for key, lane in self._lanes.items() if len(lane)]
         for _, key in sorted(busy):
             lane = self._lanes[key]
-            while lane.queue and lane.running < share and self.running < self.workers:
+            while len(lane) and lane.running < share and self.running < self.workers:
                 opens = self._opens(key, lane, now)
                 if opens > now:
                     soonest = min(soonest or FAR, opens)
                     break
-                job = heapq.heappop(lane.queue)[2]
+                job = lane.take(now, self._interval_s(key))
                 self._give_slots(job)
                 self._begin(job, lane)
-            if not (lane.queue or lane.running):
+            if not (len(lane) or lane.running):
                 del self._lanes[key]
         return soonest
 
@@ -206,8 +199,7 @@ class Dispatcher:
         left = [job for _, _, job in self._unseen]
         self._unseen.clear()
         for lane in self._lanes.values():
-            left += [job for _, _, job in lane.queue]
-            lane.queue.clear()
+            left += lane.clear()
         self._lanes = {key: lane for key, lane in self._lanes.items() if lane.running}
         return left
 
@@ -219,11 +211,8 @@ class Dispatcher:
             opens = max(filter(None, (gate.known_to_open() for gate in gates if gate)), default=None)
             if opens is None:
                 continue
-            late = [entry for entry in lane.queue if opens > (self.latest(entry[2].credential) or FAR)]
-            if late:
-                left += [(job, opens) for _, _, job in late]
-                lane.queue = [entry for entry in lane.queue if entry not in late]
-                heapq.heapify(lane.queue)
+            late = {job.credential.name for job in lane.jobs if opens > (self.latest(job.credential) or FAR)}
+            left += [(job, opens) for job in lane.clear(late)] if late else []
         return left
 
     def finished(self) -> list[tuple[Job, Outcome]]:
@@ -268,7 +257,7 @@ class Dispatcher:
         if paused > now:
             return paused
         pace = self.budget.pace(provider)
-        wanted = len(lane.queue)
+        wanted = len(lane)
         opens = self._through(provider, pace, wanted, lane, now)
         if opens > now or store not in self.quotas:
             return opens
@@ -294,9 +283,13 @@ class Dispatcher:
         opens = gate.opens(now, pace, reserve)
         error = gate.given_up()
         if error is not None:
-            self._done += [(job, outcomes.of_error(job.credential.name, error)) for _, _, job in lane.queue]
-            lane.queue.clear()
+            self._done += [(job, outcomes.of_error(job.credential.name, error)) for job in lane.clear()]
         return opens
+
+    def _interval_s(self, key: LaneKey) -> float:
+        """Return how far apart the jobs of a lane begin."""
+        paces = [self.budget.pace(key[0]), self.quotas[key[1]][1] if key[1] in self.quotas else None]
+        return max((pace.interval_s for pace in paces if pace), default=0.0)
 
     def _give_slots(self, job: Job) -> None:
         gate = self._gates.get(job.lane)
@@ -318,7 +311,7 @@ class Dispatcher:
             gate.missed(job.lead_s)
         elif gate is not None and isinstance(result, outcomes.Rotated):
             gate.kept()
-        if not (lane.running or lane.queue):
+        if not (lane.running or len(lane)):
             del self._lanes[_lane_of(job)]
             if gate is not None and gate.idle:
                 del self._gates[job.lane]

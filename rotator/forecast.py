@@ -126,7 +126,7 @@ class Row:
         refreshes: All until the forecast's end, and one of each credential whose first lies beyond it.
         late: Whose token ends before its refresh, the first to end first. Not those that had ended before.
         resting: How many of these rest for too long: no budget is to blame, but a pause or `earliest_refresh`.
-        ended: How many had ended before: they are refreshed first.
+        ended: How many had ended before: they are refreshed as soon as that costs no other its token.
         buckets: Refreshes by time, from `begins_at` to `ends_at`.
         lane: The key of its budget in `Forecast.lanes`.
         stores: The stores of its credentials.

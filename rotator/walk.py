@@ -4,7 +4,7 @@ A budget is a gate that lets one start through every so many seconds: a provider
 writes that a store takes. A refresh passes the gate of its provider and client and that of its store in one moment.
 From time to time all that waits is sorted by deadline and walked through backwards, which moves starts to the earlier
 side where a gate demands it (`rotator.schedule.latest_starts`, for two gates at once); then starts are made, earliest
-deadline first, and each credential comes back after its period.
+deadline first, what had ended before in the starts that are left, and each credential comes back after its period.
 
 Where one gate alone binds, the first start of every credential is late only if no order of starts could keep all
 deadlines. Later rounds are a good guess: each hangs on the starts of the one before. What is called in time is so:
@@ -228,7 +228,7 @@ def _blame(one: Course, now: float) -> None:
 
 
 def _tightest(waiting: Iterable[Course], gates: Iterable[Gate], now: float) -> dict[Gate, Burst]:
-    """Return of each gate where the starts before a deadline have to be the closest; what has ended takes its turn."""
+    """Return of each gate where the starts before a deadline have to be the closest; what ends meanwhile counts."""
     asked = set(gates)
     before = dict.fromkeys(asked, 0)
     gone = dict.fromkeys(asked, 0)
@@ -306,7 +306,7 @@ def _streams(courses: Iterable[Course]) -> list[Stream]:
         if stream is None:
             stream = streams[one.lane, one.store] = Stream(len(streams), one.lane, one.store)
         one.stream = stream
-        (stream.idle if one.end == math.inf else stream.later).append(one)
+        (stream.idle if one.ended or one.end == math.inf else stream.later).append(one)
     return list(streams.values())
 
 
