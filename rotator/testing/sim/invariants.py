@@ -108,7 +108,8 @@ class Watch:
         if len(before) > 1:
             raise Violation(1, f"{token} is presented for the third time")
         elsewhere = self.world.scenario.escrow == "private" and before[0].process.host != process.host
-        ended = self.world.scheduler.now_s + self.world.start_s + self.world.scenario.skew_s >= before[0].ends_s
+        ahead_s = max(self.world.scenario.skew_s, process.skew_s)  # a clock may have been set by seconds, too
+        ended = self.world.scheduler.now_s + self.world.start_s + ahead_s >= before[0].ends_s
         away = elsewhere and (ended or digest in self.permitted)
         if before[0].kept and not (away or self.world.clocks_off):
             raise Violation(1, f"{token} is presented again while its successor is kept")
