@@ -217,7 +217,9 @@ class Looks:
 
     def _submit_chunks(self, store: str, members: Sequence[Credential], listing: Mapping[str, Listed]) -> None:
         for chunk in cut(members, chunk_of(self.observer, store)):
-            self._submit(store, partial(self._sights, chunk, listing), partial(_unseen, chunk))
+            # Its own part of the listing: what was looked at makes room for what is remembered of it.
+            part = {one.secret: listing[one.secret] for one in chunk if one.secret in listing}
+            self._submit(store, partial(self._sights, chunk, part), partial(_unseen, chunk))
 
     def _by_listing(self, store: str, members: Sequence[Credential]) -> list[Found]:
         """List the store, if that is cheaper than reading it, and go on in chunks."""
