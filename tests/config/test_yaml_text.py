@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rotator.config import load_config
+from rotator.config.yaml_text import YamlText
 from rotator.errors import ConfigError
 from tests.config.right_config import ENV, changed, drop, load, problems, put
 
@@ -106,3 +107,24 @@ def test_a_missing_variable_is_told_once() -> None:
     assert problems(put("providers.acme.token_endpoint", "https://${HOST}/t")) == [
         ("providers.acme.token_endpoint", "the environment variable HOST is not set", "set HOST")
     ]
+
+
+def test_the_outermost_mapping_reads_like_any_other() -> None:
+    """Its lists are read item by item; what is not read, because its key is wrong, is passed over whole."""
+    text = "a: &a [1, {b: 2}]\n? [no, key]\n: {x: [1]}\na: [3]\n<<: {d: 4, a: 5}\nc: *a\nempty: []\nlast: [[6], 7]\n"
+    found = YamlText(text, {})
+    assert found.content == {"a": [1, {"b": 2}], "c": [1, {"b": 2}], "empty": [], "last": [[6], 7], "d": 4}
+    assert [(one.path, one.what) for one in found.findings] == [
+        (("?",), "a key must be text"),
+        (("a",), "appears twice"),
+    ]
+    assert (found.lines["last", 1], found.lines["a", 1, "b"]) == (8, 1)
+
+
+def test_a_fleet_of_credentials_shares_its_texts() -> None:
+    """100,000 credentials name few providers and clients, by the same keys: each text is kept once."""
+    found = YamlText("credentials:\n" + "".join(f"- {{name: n{number}, provider: acme}}\n" for number in range(3)), {})
+    entries = found.content["credentials"]
+    assert {id(entry["provider"]) for entry in entries} == {id(entries[0]["provider"])}
+    assert [list(entry)[1] is list(entries[0])[1] for entry in entries] == [True] * 3
+    assert [entry["name"] for entry in entries] == ["n0", "n1", "n2"]
