@@ -9,6 +9,9 @@ and clients are made, once per sandbox of Lambda. Two kinds of event are underst
   again are reported as partial batch failures
   (docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
 
+A schedule with `{"fan_out": true}` rotates nothing: it sends what is due to the queue of ROTATOR_QUEUE_URL, for workers
+to take in batches (`rotator.aws_fan_out`).
+
 A pass starts nothing new when the function's time runs out; what is left is deferred to the next event. Let the
 function's timeout be well above the providers' `timeout` and AFTER_THE_ANSWER_S together.
 """
@@ -21,6 +24,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
+from rotator.aws_fan_out import Order, discovered, orders, send
 from rotator.config.durations import parse_duration
 from rotator.config.load import load_config
 from rotator.errors import ConfigError, Problem
@@ -46,6 +50,7 @@ doubt."""
 
 _LOCK = threading.Lock()
 _APPS: dict[str, App] = {}
+_CLIENTS: dict[str, Any] = {}
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -58,7 +63,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     Raises:
         ConfigError: The configuration cannot be used, or the event names what is not configured.
     """
-    app, _, missing = with_discovered(_app(os.environ))
+    app = _app(os.environ)
     if not isinstance(event, dict):
         raise _problem("event", "is no JSON object", "send {} for one pass over all credentials")
     records = event.get("Records", ())
@@ -70,6 +75,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         raise _problem(
             "event", "the steps of a Secrets Manager rotation are not served by this version", "use a schedule"
         )
+    app, _, missing = with_discovered(app)
     return _schedule(app, event, context, missing)
 
 
@@ -94,32 +100,79 @@ def _schedule(app: App, event: Mapping[str, Any], context: Any, missing: list[Ro
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise _problem("event.names", "is no list of credential names", "leave it out for all")
     credentials = app.credentials if names is None else [app.credential(name) for name in names]
+    if asked.get("fan_out"):
+        report = _fan_out(credentials, app, context, horizon_s)
+        return {**report, "undiscovered": [str(error) for error in missing]} if missing else report
     report = pass_report(_run(app, credentials, context, horizon_s))
     return {**report, "undiscovered": [str(error) for error in missing]} if missing else report
 
 
 def _batch(app: App, records: Iterable[Any], context: Any) -> dict[str, Any]:
     """Rotate the credentials that the messages name; report those that are to be delivered again."""
-    by_name: dict[str, list[str]] = {}
+    configured = {credential.name: credential for credential in app.credentials}
+    chosen: dict[str, Credential] = {}
+    messages: dict[str, list[str]] = {}
+    compared: dict[str, str] = {}
     failures: list[str] = []
     for message in records:
         # One that is no message has no id to be reported by; an empty id has Lambda deliver the whole batch again.
         record = message if isinstance(message, dict) else {}
-        name = str(record.get("body", "")).strip()
         message_id = str(record.get("messageId", ""))
-        if any(credential.name == name for credential in app.credentials):
-            by_name.setdefault(name, []).append(message_id)
-        else:
+        try:
+            order = Order.read(str(record.get("body", "")))
+        except ValueError:
+            order = Order("")
+        credential = configured.get(order.credential) or discovered(app.rules, order)
+        if credential is None:
             failures.append(message_id)  # after its last delivery it ends in the dead-letter queue
-    results = _run(app, [app.credential(name) for name in by_name], context, parse_duration(HORIZON))
+            continue
+        chosen[credential.name] = credential
+        messages.setdefault(credential.name, []).append(message_id)
+        if order.version is not None:
+            compared[credential.name] = order.version
+    results = _run(app, list(chosen.values()), context, parse_duration(HORIZON), compared)
     for outcome in results:
-        if isinstance(outcome, outcomes.Deferred | outcomes.Failed):
-            failures += by_name[outcome.name]
+        # What has changed is the next schedule's: it is compared with the others again.
+        if isinstance(outcome, outcomes.Deferred | outcomes.Failed) and getattr(outcome, "reason", "") != "changed":
+            failures += messages[outcome.name]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
 
 
-def _run(app: App, credentials: list[Credential], context: Any, horizon_s: float) -> list[Outcome]:
-    return app.passes.run(credentials, horizon_s=horizon_s, answers_by=_answers_by(app, context), among=app.credentials)
+def _fan_out(credentials: list[Credential], app: App, context: Any, horizon_s: float) -> dict[str, Any]:
+    url = os.environ.get("ROTATOR_QUEUE_URL")
+    if not url:
+        raise _problem("event.fan_out", "there is no queue", "set ROTATOR_QUEUE_URL to the URL of an SQS queue")
+    ends_at = _answers_by(app, context)
+    found, problems, left = orders(app, credentials, horizon_s, until=ends_at)
+    sent, not_sent = send(_queue_client(), url, found)
+    return {"sent": sent, "not_sent": not_sent, "not_looked_at": left, "problems": problems}
+
+
+def _queue_client() -> Any:
+    from rotator import aws_session  # noqa: PLC0415 - on use
+
+    with _LOCK:
+        if "sqs" not in _CLIENTS:
+            _CLIENTS["sqs"] = aws_session.client("sqs")
+        return _CLIENTS["sqs"]
+
+
+def _run(
+    app: App,
+    credentials: list[Credential],
+    context: Any,
+    horizon_s: float,
+    compared: Mapping[str, str] | None = None,
+) -> list[Outcome]:
+    # What was compared with all others already is not compared once more: that would read the whole fleet for ten.
+    apart = compared and all(credential.name in compared for credential in credentials)
+    return app.passes.run(
+        credentials,
+        horizon_s=horizon_s,
+        answers_by=_answers_by(app, context),
+        among=() if apart else app.credentials,
+        compared=compared,
+    )
 
 
 def _answers_by(app: App, context: Any) -> datetime | None:

@@ -19,7 +19,7 @@ from rotator.errors import StoreDenied
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Service = Literal["secretsmanager", "dynamodb", "kms"]
+Service = Literal["secretsmanager", "dynamodb", "kms", "sqs"]
 
 CONNECT_TIMEOUT_S: Final = 5.0
 """AWS endpoints answer a handshake in milliseconds; five seconds outlast a lost packet or two."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rotator.errors import Defect, RotatorError
-from rotator.model import Credential
+from rotator.model import Credential, Found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from rotator.model import Found, Provider
+    from rotator.model import Provider
     from rotator.ports import SecretStore
     from rotator.redact import Secret
 
@@ -83,6 +83,17 @@ class Rule:
             scope=self.scope,
             refresh_before_expiry_s=self.refresh_before_expiry_s,
         )
+
+    def named(self, secret: str, provider: str | None) -> Credential | None:
+        """Return the credential of a secret that the rule has found before, as its name and provider tell; None if not.
+
+        For who is told what is due and asks no store for it (`rotator.aws_fan_out`).
+        """
+        if not secret.startswith(self.prefix) or (self.provider is not None and provider != self.provider.name):
+            return None
+        labels = {self.provider_label: provider} if self.provider_label and provider else {}
+        credential = self.credential(Found(secret, "", None, labels))
+        return None if isinstance(credential, str) else credential
 
 
 @dataclass(frozen=True, slots=True)

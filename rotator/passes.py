@@ -140,6 +140,7 @@ class Passes:
         until: datetime | None = None,
         answers_by: datetime | None = None,
         among: Sequence[Credential] = (),
+        compared: Mapping[str, str] | None = None,
         tell: Callable[[Outcome], None] = lambda _: None,
     ) -> list[Outcome]:
         """Make one pass.
@@ -149,6 +150,8 @@ class Passes:
             until: Nothing new is started, and no request leaves, after this instant; what is left is deferred.
             answers_by: No request leaves whose answer may come after this instant, for then the process ends.
             among: As for `look`.
+            compared: By credential, the version of its document that was compared with those of all others already;
+                another one is left to who compares (`changed`).
             tell: Called with each outcome as it comes.
         """
         results: list[Outcome] = []
@@ -180,7 +183,7 @@ class Passes:
             )
             seen = self.look(credentials, horizon_s=horizon_s, force=force, among=among, index=index)
             for credential, observed in self._started_early(seen):
-                outcome = self._begin(dispatcher, credential, observed)
+                outcome = _changed(observed, compared or {}) or self._begin(dispatcher, credential, observed)
                 if outcome:
                     done(outcome)
             while not dispatcher.idle:
@@ -284,6 +287,16 @@ def cut(credentials: Sequence[Credential], size: int) -> Iterator[list[Credentia
     """Cut into lists of at most `size`."""
     for begin in range(0, len(credentials), size):
         yield list(credentials[begin : begin + size])
+
+
+def _changed(observed: Observed | RotatorError, compared: Mapping[str, str]) -> Outcome | None:
+    """Return that a document is not the one that was compared, if that is so."""
+    if isinstance(observed, RotatorError):
+        return None
+    name, version = observed.situation.credential.name, observed.situation.stored.version
+    if compared.get(name, version) == version:
+        return None
+    return outcomes.Deferred(name, "changed", None, "its document changed since it was compared with all others")
 
 
 def _with_sharer(index: GrantIndex, observed: Observed | RotatorError) -> Observed | RotatorError:
