@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.app.test_wiring import AWS, BASE, DYNAMO, KEY, SEAL, VAULT
+from tests.app.test_wiring import AWS, BASE, DYNAMO, KEY, SEAL, VAULT, no_network
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+__all__ = ["no_network"]
 
 BUILD = """\
 import json, sys
