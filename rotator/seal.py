@@ -136,14 +136,15 @@ def key_from_file(path: str | Path, *, create: bool = True) -> bytes:
             of the one that was first.
 
     Raises:
-        ConfigError: The file cannot be read or created, is open to others, or holds something else.
+        ConfigError: The file cannot be read or created, is open to others, or holds something else. Of a file that
+            belongs to another user, the group may read.
     """
     path = Path(path).absolute()
     try:
         if create and not path.exists():
             create_once(path, _write_new_key)
         with path.open(encoding="ascii", errors="replace") as file:
-            mode = os.fstat(file.fileno()).st_mode
+            found = os.fstat(file.fileno())
             text = file.read(4096)
     except FileNotFoundError:
         raise _problem(f"the key file {path} does not exist", _MAKE_ONE) from None
@@ -152,7 +153,10 @@ def key_from_file(path: str | Path, *, create: bool = True) -> bytes:
             f"the key file {path} cannot be read or created: {error.strerror}",
             "check the path and its permissions",
         ) from None
-    if mode & 0o077:
+    # Of a file that is not its own a process is let in as one of the group: so do Kubernetes (`fsGroup`) and systemd
+    # (`LoadCredential`) hand keys over.
+    closed = 0o077 if found.st_uid == os.geteuid() else 0o027
+    if found.st_mode & closed:
         raise _problem(f"the key file {path} is open to others than its owner", f"chmod 600 {path}")
     return _decoded(text, f"the key file {path}")
 

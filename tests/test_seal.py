@@ -203,6 +203,22 @@ def test_a_key_file_that_others_can_open_is_refused(tmp_path: Path, mode: int) -
         key_from_file(path)
 
 
+@pytest.mark.parametrize(("mode", "taken"), [(0o440, True), (0o400, True), (0o444, False), (0o460, False)])
+def test_the_group_may_read_a_key_that_belongs_to_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, taken: bool
+) -> None:
+    """So Kubernetes and systemd hand a key to a process that is not root; nobody else may read it, nobody write."""
+    path = tmp_path / "seal.key"
+    path.write_text(base64.b64encode(bytes(32)).decode())
+    path.chmod(mode)
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    if taken:
+        assert key_from_file(path) == bytes(32)
+    else:
+        with pytest.raises(ConfigError, match="open to others"):
+            key_from_file(path)
+
+
 @pytest.mark.parametrize("text", BAD_KEYS.values(), ids=BAD_KEYS.keys())
 def test_a_bad_key_in_a_file_is_named(tmp_path: Path, text: str) -> None:
     """A file without 32 bytes of base64 is a ConfigError that names it, hides the value, and is never replaced."""
