@@ -46,10 +46,15 @@ format: $(TEST_READY) ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
 lock: $(TEST_READY) ## renew the lock files in deploy/locks (needs uv)
-	@for set in demo test; do \
-	  case $$set in demo) groups="--extra all --group build";; test) groups="--extra all --group build --group test --group lint";; esac; \
+	@for set in demo test run build; do \
+	  case $$set in \
+	    demo) groups="--extra all --group build pyproject.toml";; \
+	    test) groups="--extra all --group build --group test --group lint pyproject.toml";; \
+	    run) groups="--extra aws --extra vault --extra daemon --extra cli -c deploy/locks/demo.txt pyproject.toml";; \
+	    build) groups="--group build -c deploy/locks/demo.txt";; \
+	  esac; \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-annotate $$groups pyproject.toml -o deploy/locks/$$set.txt; done
+	    --no-annotate $$groups -o deploy/locks/$$set.txt; done
 
 clean: ## remove what the targets made
 	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
