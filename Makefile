@@ -7,7 +7,7 @@ TEST_READY := $(VENV)/.test-ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos worlds prove bench lint format coverage lock clean
+.PHONY: help demo test chaos worlds prove bench lint format coverage lambda lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,19 +45,31 @@ lint: $(TEST_READY) ## formatting, ruff, mypy --strict and the floors
 format: $(TEST_READY) ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
+# Wheels for Lambda's own Linux, each with its hash; the configuration goes beside them.
+LAMBDA ?= build/lambda
+CONFIG ?= deploy/lambda/rotator.yaml
+lambda: $(if $(wildcard $(TEST_READY)),,$(DEMO_READY)) ## the package for AWS Lambda (CONFIG=rotator.yaml), in build/lambda
+	@rm -rf $(LAMBDA) && mkdir -p $(LAMBDA)/.wheel
+	@$(PIP) install --target $(LAMBDA) --no-compile --platform manylinux2014_x86_64 --python-version 3.11 \
+	  --only-binary=:all: --require-hashes -r deploy/locks/lambda.txt
+	@$(PIP) wheel --no-deps --no-build-isolation --no-index --wheel-dir $(LAMBDA)/.wheel .
+	@$(PIP) install --target $(LAMBDA) --no-compile --no-deps --no-index $(LAMBDA)/.wheel/*.whl
+	@rm -rf $(LAMBDA)/.wheel $(LAMBDA)/bin && cp $(CONFIG) $(LAMBDA)/rotator.yaml
+
 lock: $(TEST_READY) ## renew the lock files in deploy/locks (needs uv)
-	@for set in demo test run build; do \
+	@for set in demo test run build lambda; do \
 	  case $$set in \
 	    demo) groups="--extra all --group build pyproject.toml";; \
 	    test) groups="--extra all --group build --group test --group lint pyproject.toml";; \
 	    run) groups="--extra aws --extra vault --extra daemon --extra cli -c deploy/locks/demo.txt pyproject.toml";; \
 	    build) groups="--group build -c deploy/locks/demo.txt";; \
+	    lambda) groups="--extra aws -c deploy/locks/demo.txt pyproject.toml";; \
 	  esac; \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate $$groups -o deploy/locks/$$set.txt; done
 
 clean: ## remove what the targets made
-	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("rotator needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

@@ -113,7 +113,7 @@ def test_its_steps_make_a_program_that_runs(built: Path) -> None:
 
 def test_the_locks_hold_a_hash_for_each_package() -> None:
     """`--require-hashes` would stop the build; and no lock names where it came from."""
-    for name in ("run", "build"):
+    for name in ("run", "build", "lambda"):
         text = (ROOT / "deploy" / "locks" / f"{name}.txt").read_text()
         packages = [line for line in text.splitlines() if "==" in line]
         assert packages
