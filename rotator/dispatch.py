@@ -58,6 +58,7 @@ class Job:
             take every slot of a tight budget for ever.
         observed: What was already read, to be used while it is young.
         start_at: When the budget demands the start, for the document at `version`; another one has times of its own.
+        pinned: Only the document at `version` was compared with all others; another one is left to who compares.
         lane: The provider's and client's key, once it is due and waits for its turn.
         key: The same, once it was looked at.
         slot: When its request may leave; None without a budget.
@@ -72,6 +73,7 @@ class Job:
     horizon_s: float = 0.0
     start_at: datetime | None = None
     version: str = ""
+    pinned: bool = False
     shared_with: str | None = None
     lane: str = ""
     key: str = ""
@@ -354,6 +356,8 @@ class Dispatcher:
                 return outcomes.of_error(job.credential.name, error)
             except RotatorError as error:
                 return outcomes.of_error(job.credential.name, error)
+            if observed.situation.stored.version != job.version and job.pinned:
+                return outcomes.changed(job.credential.name)
             if observed.situation.stored.version != job.version:
                 # Not the document that was compared with the others': that is done first, where they are known.
                 job.version, job.start_at = observed.situation.stored.version, None

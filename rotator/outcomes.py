@@ -103,6 +103,11 @@ def of_decision(name: str, decision: policy.Decision) -> Outcome:
             assert_never(decision)
 
 
+def changed(name: str) -> Deferred:
+    """Return that a document is not the one that was compared with all others."""
+    return Deferred(name, "changed", None, "its document changed since it was compared with all others")
+
+
 def of_error(name: str, error: RotatorError, retry_at: datetime | None = None) -> Outcome:
     """Return the outcome of a failure of ours: temporary ones are put off, the others need a person."""
     reason = _slug(error)

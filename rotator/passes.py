@@ -22,7 +22,7 @@ from rotator.rotation import GOOD_FOR_S
 from rotator.schedule import Planned, latest_starts, timing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from rotator.budget import Budget
@@ -166,6 +166,7 @@ class Passes:
 
         ends = max(filter(None, map(latest, credentials)), default=None)
         stop = stop or Stop()
+        pinned = compared or {}
         index = GrantIndex()
         bell = Bell()
         with contextlib.closing(bell), ThreadPoolExecutor(self.workers, thread_name_prefix="rotate") as pool:
@@ -183,7 +184,7 @@ class Passes:
             )
             seen = self.look(credentials, horizon_s=horizon_s, force=force, among=among, index=index)
             for credential, observed in self._started_early(seen):
-                outcome = _changed(observed, compared or {}) or self._begin(dispatcher, credential, observed)
+                outcome = _changed(observed, pinned) or self._begin(dispatcher, credential, observed, pinned)
                 if outcome:
                     done(outcome)
             while not dispatcher.idle:
@@ -231,7 +232,9 @@ class Passes:
         ]
 
     @staticmethod
-    def _begin(dispatcher: Dispatcher, credential: Credential, observed: Observed | RotatorError) -> Outcome | None:
+    def _begin(
+        dispatcher: Dispatcher, credential: Credential, observed: Observed | RotatorError, pinned: Container[str]
+    ) -> Outcome | None:
         """Queue what asks for an action; return the outcome of what asks for none."""
         if isinstance(observed, RotatorError):
             return outcomes.of_error(credential.name, observed)
@@ -248,6 +251,7 @@ class Passes:
                 horizon_s=situation.horizon_s,
                 start_at=situation.start_at,
                 version=situation.stored.version,
+                pinned=credential.name in pinned,
                 shared_with=situation.shared_with,
             )
         )
@@ -296,7 +300,7 @@ def _changed(observed: Observed | RotatorError, compared: Mapping[str, str]) -> 
     name, version = observed.situation.credential.name, observed.situation.stored.version
     if compared.get(name, version) == version:
         return None
-    return outcomes.Deferred(name, "changed", None, "its document changed since it was compared with all others")
+    return outcomes.changed(name)
 
 
 def _with_sharer(index: GrantIndex, observed: Observed | RotatorError) -> Observed | RotatorError:

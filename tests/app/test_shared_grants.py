@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from rotator import outcomes
+from rotator.bell import Bell
+from rotator.dispatch import Dispatcher, Job
+from tests.app.stage import poll
 
 if TYPE_CHECKING:
     from rotator.outcomes import Outcome
@@ -97,3 +101,22 @@ def test_naming_one_of_two_that_share_a_grant_spends_it_once(stage: Stage) -> No
     stage.cli("once", "--name", "beta")
 
     assert stage.face().report.spent_twice == ()
+
+
+def test_a_document_that_nobody_compared_is_left_alone(stage: Stage) -> None:
+    """A worker that is told what was compared acts on no other version, whether it changed before its look or after."""
+    stage.ready("alpha")
+    stage.until_due()
+    app = stage.app()
+    [outcome] = app.passes.run(app.credentials, horizon_s=900.0, compared={"alpha": "another"})
+    assert (getattr(outcome, "reason", ""), stage.face().report.requests) == ("changed", 0)
+    bell = Bell()
+    with ThreadPoolExecutor(1) as pool:
+        dispatcher = Dispatcher(app.rotation, app.observer, app.budget, stage.clock, pool, bell.ring)
+        dispatcher.add(Job(app.credentials[0], horizon_s=900.0, version="another", pinned=True))
+        dispatcher.pump()
+        [(_, outcome)] = poll(dispatcher.finished, "the job")
+    bell.close()
+    assert (getattr(outcome, "reason", ""), stage.face().report.requests) == ("changed", 0)
+    [outcome] = app.passes.run(app.credentials, horizon_s=900.0, compared={"alpha": stage.version("alpha")})
+    assert isinstance(outcome, outcomes.Rotated)
