@@ -1,13 +1,14 @@
 """The AWS Lambda handler: `rotator.aws_lambda.handler`.
 
 Configuration comes from the file that `ROTATOR_CONFIG` names, or from the YAML in `ROTATOR_CONFIG_YAML`. It is read,
-and clients are made, once per sandbox of Lambda. Two kinds of event are understood:
+and clients are made, once per sandbox of Lambda. Three kinds of event are understood:
 
 - a schedule (EventBridge, or an empty event): one pass over all credentials; `{"horizon": "15m", "names": […]}` in the
   event, or in its `detail`, narrows it;
 - an SQS batch whose bodies are credential names: one pass over these; messages whose credential is to be looked at
   again are reported as partial batch failures
-  (docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
+  (docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html);
+- a step of a Secrets Manager rotation: see `rotator.aws_rotation_function`.
 
 A schedule with `{"fan_out": true}` rotates nothing: it sends what is due to the queue of ROTATOR_QUEUE_URL, for workers
 to take in batches (`rotator.aws_fan_out`).
@@ -27,6 +28,7 @@ from rotator import outcomes
 from rotator.aws_fan_out import Order, discovered, orders, send
 from rotator.config.durations import parse_duration
 from rotator.config.load import load_config
+from rotator.config.store_settings import AwsSecretsManagerStore
 from rotator.errors import ConfigError, Problem
 from rotator.reports import pass_report
 from rotator.wiring import Surroundings, build, with_discovered
@@ -71,10 +73,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         return _batch(app, records, context)
     if records != ():
         raise _problem("event.Records", "is no list of messages", "send an SQS batch, or {} for a pass over all")
-    if "Step" in event and "SecretId" in event:
-        raise _problem(
-            "event", "the steps of a Secrets Manager rotation are not served by this version", "use a schedule"
-        )
+    if "Step" in event or "ClientRequestToken" in event:
+        return _rotation_step(app, event, context)
     app, _, missing = with_discovered(app)
     return _schedule(app, event, context, missing)
 
@@ -146,6 +146,26 @@ def _fan_out(credentials: list[Credential], app: App, context: Any, horizon_s: f
     found, problems, left = orders(app, credentials, horizon_s, until=ends_at)
     sent, not_sent = send(_queue_client(), url, found)
     return {"sent": sent, "not_sent": not_sent, "not_looked_at": left, "problems": problems}
+
+
+def _rotation_step(app: App, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Do a step of a Secrets Manager rotation."""
+    from rotator import aws_session  # noqa: PLC0415 - on use
+    from rotator.aws_rotation_function import Step, handle  # noqa: PLC0415 - likewise
+
+    step = Step.read(event)
+    credential = next((one for one in app.credentials if one.secret in step.names()), None)
+    if credential is None:
+        credential = next((one for one in with_discovered(app)[0].credentials if one.secret in step.names()), None)
+    entry = app.settings.stores[credential.store] if credential else None
+    if credential is None or not isinstance(entry, AwsSecretsManagerStore):
+        raise _problem("event.SecretId", "is no secret of a configured credential", "name it under credentials")
+    key = f"secretsmanager {credential.store}"
+    with _LOCK:
+        if key not in _CLIENTS:
+            _CLIENTS[key] = aws_session.client("secretsmanager", region=entry.region, endpoint_url=entry.endpoint_url)
+    handle(app, _CLIENTS[key], credential, step, answers_by=_answers_by(app, context))
+    return {}
 
 
 def _queue_client() -> Any:

@@ -152,7 +152,7 @@ def test_a_message_that_comes_twice_does_no_harm(deployed: SandboxServer, names:
         ({"names": ["nobody"]}, "there is no credential 'nobody'"),
         ({"names": "all"}, "is no list of credential names"),
         ({"horizon": "soon"}, "event.horizon"),
-        ({"Step": "createSecret", "SecretId": "s"}, "rotation are not served"),
+        ({"Step": "createSecret", "SecretId": "s"}, "is no step of a rotation"),
     ],
 )
 def test_an_event_that_cannot_be_served_says_why(deployed: SandboxServer, event: dict[str, Any], what: str) -> None:
