@@ -313,6 +313,8 @@ class Dispatcher:
             gate.missed(job.lead_s)
         elif gate is not None and isinstance(result, outcomes.Rotated):
             gate.kept()
+        elif gate is not None and job.slot is not None and outcomes.sent_nothing(result):
+            gate.give_back(job.slot)
         if not (lane.running or len(lane)):
             del self._lanes[_lane_of(job)]
             if gate is not None and gate.idle:

@@ -67,6 +67,11 @@ class Gate:
         slot = self.slots.popleft() if self.slots else None
         return slot, slot + timedelta(seconds=pace.slack_s) if slot and pace else None
 
+    def give_back(self, slot: datetime) -> None:
+        """Take a slot back that no request left in: whoever comes next may still use it."""
+        if not self.slots or slot < self.slots[0]:
+            self.slots.appendleft(slot)
+
     def known_to_open(self) -> datetime | None:
         """Return when it opens, as far as that is known without reserving anything; None is not known."""
         return max(filter(None, (self.closed_until, self.slots[0] if self.slots else None)), default=None)

@@ -108,6 +108,15 @@ def changed(name: str) -> Deferred:
     return Deferred(name, "changed", None, "its document changed since it was compared with all others")
 
 
+def sent_nothing(result: object) -> bool:
+    """Return whether a rotation surely sent no request: somebody else had done it, or was about to.
+
+    Replicas find the same credentials due, and each reserves slots of the provider's budget for all of them. Where the
+    budget is tight, those that came to nothing were most of it.
+    """
+    return isinstance(result, Fresh) or (isinstance(result, Deferred) and result.reason == "held")
+
+
 def of_error(name: str, error: RotatorError, retry_at: datetime | None = None) -> Outcome:
     """Return the outcome of a failure of ours: temporary ones are put off, the others need a person."""
     reason = _slug(error)

@@ -1,9 +1,12 @@
 """How much more slowly a provider is asked after it said "too many". Pure.
 
 A pause alone was rejected: when it is over, a fleet that is behind sends as fast as before, and is told "too many"
-again. Each time the spacing of requests doubles; each minute without another time halves it, until the configured
-budget, or no budget, is reached again. It lies in the provider's record, so that replicas and later runs go by it; how
-far it has eased follows from the time, so that nobody has to write it down.
+again. Each time the spacing of requests doubles; the time that twenty requests take, a minute at most, halves it again
+if there was no other time, until the configured budget, or no budget, is reached. A minute whatever the spacing was
+rejected: at eight requests a second twenty of them tell as much, and tokens of a minute ended meanwhile.
+
+It lies in the provider's record, so that replicas and later runs go by it; how far it has eased follows from the time,
+so that nobody has to write it down.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ LONGEST_S = 60.0
 """A provider that says "too many" to everything is asked once a minute, whatever else it says."""
 
 EASE_S = 60.0
+EASE_REQUESTS = 20
 SMALLEST_S = 0.05
 """A spacing that has eased below this is over: a round trip takes longer."""
 
@@ -49,9 +53,15 @@ def spacing_s(record: ProviderRecord, now: datetime) -> float:
     """Return how far apart requests are to be sent now, in seconds; 0 where it does not matter any more."""
     if record.slowed_at is None:
         return 0.0
-    steps = max(0.0, (now - record.slowed_at).total_seconds()) // EASE_S
-    eased_s = min(LONGEST_S, record.spacing_s) / 2.0 ** min(steps, 64.0)
-    return eased_s if eased_s >= SMALLEST_S else 0.0
+    eased_s = min(LONGEST_S, record.spacing_s)
+    left_s = max(0.0, (now - record.slowed_at).total_seconds())
+    while eased_s >= SMALLEST_S:
+        step_s = min(EASE_S, EASE_REQUESTS * eased_s)
+        if left_s < step_s:
+            return eased_s
+        left_s -= step_s
+        eased_s /= 2.0
+    return 0.0
 
 
 def pace(spacing_s: float) -> Pace:

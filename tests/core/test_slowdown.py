@@ -34,11 +34,15 @@ def test_with_a_budget_it_begins_with_twice_its_spacing() -> None:
 
 
 def test_each_time_doubles_and_each_minute_without_one_halves() -> None:
-    """Told thrice, ten seconds apart: four seconds; a minute later two, then one, and half a second."""
+    """Told thrice, ten seconds apart: four seconds; a minute later two."""
     record = told(0, 10, 20)
-    assert [spacing_s(record, at(20 + passed)) for passed in (0, EASE_S - 1, EASE_S, 2 * EASE_S, 3 * EASE_S)] == [
-        4.0, 4.0, 2.0, 1.0, 0.5,
-    ]  # fmt: skip
+    assert [spacing_s(record, at(20 + passed)) for passed in (0, EASE_S - 1, EASE_S)] == [4.0, 4.0, 2.0]
+
+
+def test_twenty_requests_halve_it_sooner_than_a_minute() -> None:
+    """From two seconds on: forty seconds, then twenty at one second, ten at half of one, and so on."""
+    record = replace(RECORD, spacing_s=2.0, slowed_at=NOW)
+    assert [spacing_s(record, at(passed)) for passed in (0, 39, 40, 59, 60, 69, 70)] == [2, 2, 1, 1, 0.5, 0.5, 0.25]
 
 
 def test_it_ends() -> None:
