@@ -156,26 +156,27 @@ class _Function:
         """Move AWSCURRENT to the version of the request, unless a later rotation has gone on from it."""
         current = self._current()
         if current.version == self.step.token:
+            self._take_label_away()
             return
         content = self._content()
         if content is None:
             raise self._refused(f"has no version {self.step.token}: createSecret comes first")
         if stored_digest(replace(current, content=content)) != stored_digest(current):
             # Its refresh token is spent by now. What is current is newer: nothing is lost but the name of a version.
-            self._call(
-                "stage",
-                self.client.update_secret_version_stage,
-                VersionStage=PENDING,
-                RemoveFromVersionId=self.step.token,
-            )
+            self._take_label_away()
             raise self._refused("was rotated again meanwhile; what is current is newer, and stays")
+        move = self.client.update_secret_version_stage
         self._call(
-            "write",
-            self.client.update_secret_version_stage,
-            VersionStage=CURRENT,
-            RemoveFromVersionId=current.version,
-            MoveToVersionId=self.step.token,
+            "write", move, VersionStage=CURRENT, RemoveFromVersionId=current.version, MoveToVersionId=self.step.token
         )
+        self._take_label_away()
+
+    def _take_label_away(self) -> None:
+        """Take AWSPENDING from the version: left there while others become current, it stops the next rotation."""
+        labels = self._call("read", self.client.describe_secret).get("VersionIdsToStages", {})
+        if PENDING in labels.get(self.step.token, ()):
+            move = self.client.update_secret_version_stage
+            self._call("stage", move, VersionStage=PENDING, RemoveFromVersionId=self.step.token)
 
     def _rotated(self) -> Versioned:
         [outcome] = self.app.passes.run(
@@ -211,9 +212,9 @@ class _Function:
         found = parse_document(answer.get("SecretString"))
         return found if isinstance(found, Document) else None
 
-    def _call(self, effect: Effect, call: Any, **arguments: Any) -> None:
+    def _call(self, effect: Effect, call: Any, **arguments: Any) -> Any:
         try:
-            call(SecretId=self.credential.secret, **arguments)
+            return call(SecretId=self.credential.secret, **arguments)
         except AWS_ERRORS as error:
             raise self._mapped(error, effect) from None
 
