@@ -7,6 +7,7 @@ comes twice, late or out of order finds the claim, or nothing that is due (`rota
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,9 +59,10 @@ class Order:
         body = body.strip()
         if not body.startswith("{"):
             return cls(body)
-        match json.loads(body):
-            case {"credential": str(credential), "version": str(version), "provider": str(provider)}:
-                return cls(credential, version, provider)
+        with contextlib.suppress(RecursionError):
+            match json.loads(body):
+                case {"credential": str(credential), "version": str(version), "provider": str(provider)}:
+                    return cls(credential, version, provider)
         raise ValueError("no order of rotator's")
 
     def text(self) -> str:

@@ -80,7 +80,7 @@ class Step:
             case {"Step": str(step), "SecretId": str(secret), "ClientRequestToken": str(token)} if step in STEPS:
                 rotation_token = event.get("RotationToken")
                 return cls(STEPS[step], secret, token, rotation_token if isinstance(rotation_token, str) else None)
-            case {"Step": step} if step not in STEPS:
+            case {"Step": step} if not (isinstance(step, str) and step in STEPS):
                 raise _problem("event.Step", "is no step of a rotation", f"one of {', '.join(list(STEPS)[::2])}")
         raise _problem("event", "is no step of a rotation", "it has Step, SecretId and ClientRequestToken")
 

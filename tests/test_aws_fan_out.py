@@ -159,7 +159,9 @@ def test_messages_that_are_not_taken_are_named() -> None:
     assert send(HalfDeaf(), "", found) == (2, [f"c{number:02d}" for number in (*range(1, 10), 11)])
 
 
-@pytest.mark.parametrize("body", ["{", "{}", '{"credential": 1, "version": "v", "provider": "p"}', "[]", ""])
+@pytest.mark.parametrize(
+    "body", ["{", "{}", '{"credential": 1, "version": "v", "provider": "p"}', "[]", "", 100_000 * '{"a":']
+)
 def test_a_message_that_is_none_comes_back(deployed: SandboxServer, body: str) -> None:
     """It ends in the dead-letter queue; the rest of its batch is done."""
     answer = aws_lambda.handler({"Records": [{"messageId": "1", "body": body}]}, None)

@@ -176,6 +176,7 @@ def test_a_step_before_the_first_is_refused(manager: Manager, step: str) -> None
     ("event", "what"),
     [
         ({"Step": "eatSecret", "SecretId": "s", "ClientRequestToken": "t"}, "event.Step: is no step"),
+        ({"Step": ["createSecret"], "SecretId": "s", "ClientRequestToken": "t"}, "event.Step: is no step"),
         ({"Step": "createSecret", "ClientRequestToken": "t"}, "event: is no step"),
         ({"Step": "createSecret", "SecretId": "s", "ClientRequestToken": 7}, "event: is no step"),
         ({"Step": "createSecret", "SecretId": "nobody's", "ClientRequestToken": "t"}, "no secret of a configured"),
