@@ -188,7 +188,7 @@ def _mapped(pool: ThreadPoolExecutor, floor: Floor, count: int) -> Callable[[], 
 
 
 def alike(ours: Mapping[str, float], floor: Mapping[str, float]) -> bool:
-    """Return whether both sides make the same calls; rotator may share a flush, where the floor has one for each line."""
+    """Return whether both sides make the same calls; rotator may share a flush where the floor has one a line."""
     near = {call: abs(ours[call] - floor[call]) <= SAME_CALLS for call in ours.keys() & floor.keys()}
     return ours.keys() == floor.keys() and all(
         near[call] or (call == "flush" and ours[call] < floor[call]) for call in near
