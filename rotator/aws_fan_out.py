@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes, policy
 from rotator.aws_errors import AWS_ERRORS, Subject, mapped
-from rotator.errors import RotatorError, StoreUnavailable
+from rotator.errors import RotatorError, StoreUnavailable, StoreWriteInDoubt
 from rotator.grants import GrantIndex
 from rotator.passes import cut
 
@@ -127,7 +127,7 @@ def send(client: Any, queue_url: str, found: Iterable[Order]) -> tuple[int, list
             answer = client.send_message_batch(QueueUrl=queue_url, Entries=entries)
         except AWS_ERRORS as error:
             failure = mapped(error, subject, "write")
-            if not isinstance(failure, StoreUnavailable) and not taken:
+            if not isinstance(failure, StoreUnavailable | StoreWriteInDoubt) and not taken:
                 raise failure from None
             left += [order.credential for order in several]
             continue

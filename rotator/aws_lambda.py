@@ -109,26 +109,25 @@ def _schedule(app: App, event: Mapping[str, Any], context: Any, missing: list[Ro
 
 def _batch(app: App, records: Iterable[Any], context: Any) -> dict[str, Any]:
     """Rotate the credentials that the messages name; report those that are to be delivered again."""
+    read = [(record, _order_of(record)) for record in records]
+    plain = {order.credential for _, order in read if order.version is None}
+    if any(name for name in plain):
+        app = with_discovered(app)[0]  # what nobody compared is looked up, and compared with all others
     configured = {credential.name: credential for credential in app.credentials}
     chosen: dict[str, Credential] = {}
     messages: dict[str, list[str]] = {}
     compared: dict[str, str] = {}
     failures: list[str] = []
-    for message in records:
+    for message, order in read:
         # One that is no message has no id to be reported by; an empty id has Lambda deliver the whole batch again.
-        record = message if isinstance(message, dict) else {}
-        message_id = str(record.get("messageId", ""))
-        try:
-            order = Order.read(str(record.get("body", "")))
-        except ValueError:
-            order = Order("")
+        message_id = str(message.get("messageId", "")) if isinstance(message, dict) else ""
         credential = configured.get(order.credential) or discovered(app.rules, order)
         if credential is None:
             failures.append(message_id)  # after its last delivery it ends in the dead-letter queue
             continue
         chosen[credential.name] = credential
         messages.setdefault(credential.name, []).append(message_id)
-        if order.version is not None:
+        if order.version is not None and order.credential not in plain:
             compared[credential.name] = order.version
     results = _run(app, list(chosen.values()), context, parse_duration(HORIZON), compared)
     for outcome in results:
@@ -136,6 +135,14 @@ def _batch(app: App, records: Iterable[Any], context: Any) -> dict[str, Any]:
         if isinstance(outcome, outcomes.Deferred | outcomes.Failed) and getattr(outcome, "reason", "") != "changed":
             failures += messages[outcome.name]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
+
+
+def _order_of(message: Any) -> Order:
+    """Return what a message asks for; what is none names nobody."""
+    try:
+        return Order.read(str(message.get("body", ""))) if isinstance(message, dict) else Order("")
+    except ValueError:
+        return Order("")
 
 
 def _fan_out(credentials: list[Credential], app: App, context: Any, horizon_s: float) -> dict[str, Any]:
@@ -154,9 +161,8 @@ def _rotation_step(app: App, event: Mapping[str, Any], context: Any) -> dict[str
     from rotator.aws_rotation_function import Step, handle  # noqa: PLC0415 - likewise
 
     step = Step.read(event)
+    app = with_discovered(app)[0]  # also to compare it with all others
     credential = next((one for one in app.credentials if one.secret in step.names()), None)
-    if credential is None:
-        credential = next((one for one in with_discovered(app)[0].credentials if one.secret in step.names()), None)
     entry = app.settings.stores[credential.store] if credential else None
     if credential is None or not isinstance(entry, AwsSecretsManagerStore):
         raise _problem("event.SecretId", "is no secret of a configured credential", "name it under credentials")

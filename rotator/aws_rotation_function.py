@@ -23,7 +23,6 @@ from rotator.documents import document_text, parse_document, stored_tokens
 from rotator.errors import ConfigError, Problem, StoreRejected, StoreUnavailable
 from rotator.ledger import SecretLedger
 from rotator.model import Document, Malformed
-from rotator.records import stored_digest
 from rotator.stores.aws_labels import PENDING
 from rotator.stores.aws_listing import CURRENT
 
@@ -153,7 +152,7 @@ class _Function:
             raise self._refused("holds an access token that has ended")
 
     def finish(self) -> None:
-        """Move AWSCURRENT to the version of the request, unless a later rotation has gone on from it."""
+        """Move AWSCURRENT to the version of the request, if that is still a copy of what is current."""
         current = self._current()
         if current.version == self.step.token:
             self._take_label_away()
@@ -161,10 +160,11 @@ class _Function:
         content = self._content()
         if content is None:
             raise self._refused(f"has no version {self.step.token}: createSecret comes first")
-        if stored_digest(replace(current, content=content)) != stored_digest(current):
-            # Its refresh token is spent by now. What is current is newer: nothing is lost but the name of a version.
+        if content != current.content:
+            # Rotated again, or edited. What is current is newer: nothing is lost but the name of a version. The refresh
+            # token alone does not tell: an edit leaves it, and so does a provider that does not rotate it.
             self._take_label_away()
-            raise self._refused("was rotated again meanwhile; what is current is newer, and stays")
+            raise self._refused("was rotated again or edited meanwhile; what is current is newer, and stays")
         move = self.client.update_secret_version_stage
         self._call(
             "write", move, VersionStage=CURRENT, RemoveFromVersionId=current.version, MoveToVersionId=self.step.token

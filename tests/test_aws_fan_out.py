@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from rotator import aws_fan_out, aws_lambda
 from rotator.aws_fan_out import Order, send
@@ -151,6 +152,25 @@ class HalfDeaf:
 
     def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:  # noqa: N803 - boto3's
         return {"Successful": [{"Id": Entries[0]["Id"]}], "Failed": [{"Id": one["Id"]} for one in Entries[1:]]}
+
+
+class LosesAnswers:
+    """A queue whose first answer does not arrive."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:  # noqa: N803 - boto3's
+        self.calls += 1
+        if self.calls == 1:
+            raise ReadTimeoutError(endpoint_url=QueueUrl)
+        return {"Successful": [{"Id": one["Id"]} for one in Entries]}
+
+
+def test_a_lost_answer_stops_no_later_message() -> None:
+    """Ten may have been taken: they are named, not sent again, and the others go on."""
+    found = [Order(f"c{number:02d}", "1", "p") for number in range(12)]
+    assert send(LosesAnswers(), "", found) == (2, [f"c{number:02d}" for number in range(10)])
 
 
 def test_messages_that_are_not_taken_are_named() -> None:

@@ -150,10 +150,20 @@ def test_a_later_rotation_is_not_undone(deployed: SandboxServer, manager: Manage
     app = aws_lambda._app({})
     app.passes.run([app.credential(manager.secret)], horizon_s=0.0, force=True)
     newer = manager.document
-    with pytest.raises(StoreRejected, match="was rotated again meanwhile"):
+    with pytest.raises(StoreRejected, match="was rotated again or edited meanwhile"):
         manager.ask("finishSecret")
     assert manager.document == newer
     assert not any("AWSPENDING" in labels for labels in manager.labels.values())
+
+
+def test_an_edit_between_the_steps_is_not_undone(manager: Manager) -> None:
+    """Promise 3: the refresh token is the same, and what a person wrote beside it stays."""
+    manager.ask("createSecret")
+    edited = {**manager.document, "owned_by": "payroll"}
+    manager.client.put_secret_value(SecretId=manager.secret, SecretString=json.dumps(edited))
+    with pytest.raises(StoreRejected, match="was rotated again or edited meanwhile"):
+        manager.ask("finishSecret")
+    assert manager.document == edited
 
 
 def test_a_provider_that_is_away_leaves_nothing_pending(deployed: SandboxServer, manager: Manager) -> None:
