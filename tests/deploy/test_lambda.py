@@ -156,10 +156,9 @@ def test_the_policy_names_exactly_what_is_called(fleet: SandboxServer, calls: se
     [message, *_] = queue.receive_message(QueueUrl=os.environ["ROTATOR_QUEUE_URL"])["Messages"]
     record = {"messageId": "1", "body": message["Body"]}
     assert aws_lambda.handler({"Records": [record]}, None) == {"batchItemFailures": []}
+    # A discovered one, by its name alone.
     by_name = {"messageId": "2", "body": json.loads(message["Body"])["credential"]}
-    assert aws_lambda.handler({"Records": [by_name]}, None) == {
-        "batchItemFailures": []
-    }  # a discovered one, by name alone
+    assert aws_lambda.handler({"Records": [by_name]}, None) == {"batchItemFailures": []}
     assert len(aws_lambda.handler({}, None)["rotated"]) == FLEET - 1
     assert calls == permitted()
 
