@@ -160,7 +160,7 @@ def test_an_edit_between_the_steps_is_not_undone(manager: Manager) -> None:
     """Promise 3: the refresh token is the same, and what a person wrote beside it stays."""
     manager.ask("createSecret")
     edited = {**manager.document, "owned_by": "payroll"}
-    # In two calls: moto leaves AWSCURRENT on the old version as well when a put moves it after UpdateSecretVersionStage.
+    # In two calls: a put after UpdateSecretVersionStage leaves AWSCURRENT, in moto, on the old version as well.
     text, before = json.dumps(edited), manager.current
     put = manager.client.put_secret_value(SecretId=manager.secret, SecretString=text, VersionStages=["edit"])
     manager.client.update_secret_version_stage(
