@@ -13,12 +13,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rotator.model import Credential
 
 MOST = 10_000
 """More shards than anybody has machines for; each credential is hashed once per shard."""
 
-_FORM = re.compile(r"([0-9]{1,5})/([0-9]{1,5})")
+AUTO = "auto"
+"""Stands for the number that an orchestrator gave the process."""
+
+INDICES = ("JOB_COMPLETION_INDEX", "ROTATOR_SHARD_INDEX")
+"""Environment variables that hold it: the first is set by Kubernetes for the pods of an Indexed Job
+(kubernetes.io/docs/concepts/workloads/controllers/job, "Completion mode"), the second is for whoever has another."""
+
+_FORM = re.compile(rf"([0-9]{{1,5}}|{AUTO})/([0-9]{{1,5}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +38,23 @@ class Shard:
     of: int
 
     @classmethod
-    def read(cls, text: str) -> Shard:
-        """Read `i/n`.
+    def read(cls, text: str, env: Mapping[str, str]) -> Shard:
+        """Read `i/n`, or `auto/n`: the number is that of the environment then, modulo n.
+
+        Modulo, so that twice as many pods as shards are two for each shard.
 
         Raises:
             ValueError: It is none; the text says what is.
         """
         match = _FORM.fullmatch(text.strip())
         if match is None:
-            raise ValueError("is not a shard: write NUMBER/COUNT, counted from 0, such as 0/3, 1/3 and 2/3")
-        number, of = int(match[1]), int(match[2])
+            raise ValueError("is not a shard: write NUMBER/COUNT, counted from 0, such as 0/3, 1/3 and 2/3, or auto/3")
+        of = int(match[2])
         if not 1 <= of <= MOST:
             raise ValueError(f"is not a shard: the count must be at least 1 and at most {MOST}")
+        if match[1] == AUTO:
+            return cls(_index(env) % of, of)
+        number = int(match[1])
         if number >= of:
             raise ValueError(f"is not a shard: of {of} the last one is {of - 1}/{of}, for they are counted from 0")
         return cls(number, of)
@@ -56,6 +70,16 @@ class Shard:
 
 WHOLE = Shard(0, 1)
 """A process alone."""
+
+
+def _index(env: Mapping[str, str]) -> int:
+    for name in INDICES:
+        index = env.get(name, "").strip()
+        if re.fullmatch(r"[0-9]{1,9}", index):
+            return int(index)
+        if index:
+            raise ValueError(f"needs a number, counted from 0, in {name}, which holds something else")
+    raise ValueError(f"needs {INDICES[0]}, as an Indexed Job of Kubernetes sets it, or {INDICES[1]}; neither is set")
 
 
 def _weight(number: int, place: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -24,7 +25,7 @@ class Span(click.ParamType[float]):
 
 
 class Part(click.ParamType[Shard]):
-    """`0/3`: the first of three shards."""
+    """`0/3`: the first of three shards; `auto/3`: the one whose number the environment tells."""
 
     name = "shard"
 
@@ -33,7 +34,7 @@ class Part(click.ParamType[Shard]):
         if isinstance(value, Shard):
             return value
         try:
-            return Shard.read(str(value))
+            return Shard.read(str(value), os.environ)
         except ValueError as error:
             self.fail(f"{str(value)[:40]!r} {error}", param, ctx)
 
@@ -43,5 +44,6 @@ shard_option = click.option(
     type=Part(),
     metavar="I/N",
     envvar="ROTATOR_SHARD",
-    help="Only the credentials of shard I of N, counted from 0; else $ROTATOR_SHARD.",
+    help="Only the credentials of shard I of N, counted from 0; auto/N takes I from $JOB_COMPLETION_INDEX or "
+    "$ROTATOR_SHARD_INDEX. Else $ROTATOR_SHARD.",
 )

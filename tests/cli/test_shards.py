@@ -42,6 +42,26 @@ def test_the_environment_names_the_shard_too(stage: Stage, monkeypatch: pytest.M
     assert rotated(stage, "--name", stranger) == [stranger]
 
 
+def test_the_pods_of_an_indexed_job_share_the_fleet(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them get the same arguments, and each its number."""
+    stage.ready(*NAMES)
+    parts = []
+    for number in range(3):
+        monkeypatch.setenv("JOB_COMPLETION_INDEX", str(number))
+        parts.append(rotated(stage, "--shard", "auto/3"))
+    assert sorted(name for part in parts for name in part) == sorted(NAMES)
+    assert all(parts)
+
+
+def test_without_a_number_a_shard_by_the_environment_is_bad_usage(stage: Stage) -> None:
+    """Nothing is rotated by guess."""
+    stage.ready("alpha")
+    ended = stage.cli("once", "--force", "--shard", "auto/3")
+    assert ended.code == 2
+    assert "JOB_COMPLETION_INDEX" in ended.err
+    assert stage.face().report.requests == 0
+
+
 def test_the_daemon_sees_to_its_shard_alone(real_stage: Stage) -> None:
     """What is configured and what is found alike."""
     stage = real_stage

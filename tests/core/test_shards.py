@@ -65,7 +65,7 @@ def test_the_name_counts_for_nothing_and_the_store_does() -> None:
 @pytest.mark.parametrize(("text", "shard"), [("0/1", Shard(0, 1)), ("2/3", Shard(2, 3)), (" 1/2 ", Shard(1, 2))])
 def test_a_shard_is_written_as_number_and_count(text: str, shard: Shard) -> None:
     """Counted from 0."""
-    assert Shard.read(text) == shard
+    assert Shard.read(text, {}) == shard
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,25 @@ def test_a_shard_is_written_as_number_and_count(text: str, shard: Shard) -> None
 def test_what_is_no_shard_is_told(text: str) -> None:
     """With the form that is meant."""
     with pytest.raises(ValueError, match="is not a shard"):
-        Shard.read(text)
+        Shard.read(text, {})
+
+
+@pytest.mark.parametrize(("index", "shard"), [("0", Shard(0, 3)), ("2", Shard(2, 3)), ("4", Shard(1, 3))])
+@pytest.mark.parametrize("name", ["JOB_COMPLETION_INDEX", "ROTATOR_SHARD_INDEX"])
+def test_the_environment_gives_the_number(name: str, index: str, shard: Shard) -> None:
+    """Modulo the count: twice as many processes are two for each shard."""
+    assert Shard.read("auto/3", {name: index}) == shard
+
+
+@pytest.mark.parametrize("env", [{}, {"JOB_COMPLETION_INDEX": ""}])
+def test_a_number_that_nobody_gave_is_told(env: dict[str, str]) -> None:
+    """With the variables that would hold it: to be shard 0 without being told so would leave others to nobody."""
+    with pytest.raises(ValueError, match="needs JOB_COMPLETION_INDEX, .* or ROTATOR_SHARD_INDEX"):
+        Shard.read("auto/3", env)
+
+
+@pytest.mark.parametrize("index", ["-1", "one", "1.5", "٣", "1" * 10])
+def test_an_index_that_is_no_number_is_told(index: str) -> None:
+    """By the name of its variable."""
+    with pytest.raises(ValueError, match="needs a number, counted from 0, in JOB_COMPLETION_INDEX"):
+        Shard.read("auto/3", {"JOB_COMPLETION_INDEX": index})
