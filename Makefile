@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_READY := $(VENV)/.demo-ready
 TEST_READY := $(VENV)/.test-ready
+SAM_READY := $(VENV)/sam/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -16,7 +17,7 @@ demo: $(DEMO_READY) ## run the whole job on embedded parts, with the real daemon
 	@$(BIN)/rotator demo $(DEMO)
 
 # The fleets of real processes go first and alone: beside the other tests they would run short of processor time.
-test: $(TEST_READY) ## run the tests, with line and branch coverage
+test: $(TEST_READY) $(SAM_READY) ## run the tests, with line and branch coverage
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m pytest -q tests/chaos
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --ignore tests/chaos --cov --cov-report= $(TESTS)
@@ -30,7 +31,7 @@ worlds: $(TEST_READY) ## attack the promises in simulated worlds (WORLDS=100000 
 prove: $(TEST_READY) ## the long versions of all that tries to break a promise: hours; ends with one table
 	@$(BIN)/python -m tests.prove $(PROVE)
 
-bench: $(TEST_READY) ## each benchmark against its floor, and the table of the goals (BENCH="--only a,b", BENCH=--quick)
+bench: $(TEST_READY) $(SAM_READY) ## each benchmark against its floor, and the table of the goals (BENCH="--only a,b", BENCH=--quick)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 coverage: $(TEST_READY) ## show what the last test run left uncovered; fails under the goal
@@ -57,11 +58,12 @@ lambda: $(if $(wildcard $(TEST_READY)),,$(DEMO_READY)) ## the package for AWS La
 	@rm -rf $(LAMBDA)/.wheel $(LAMBDA)/bin && cp $(CONFIG) $(LAMBDA)/rotator.yaml
 
 lock: $(TEST_READY) ## renew the lock files in deploy/locks (needs uv)
-	@for set in demo test run build lambda; do \
+	@for set in demo test run build lambda sam; do \
 	  case $$set in \
 	    demo) groups="--extra all --group build pyproject.toml";; \
 	    test) groups="--extra all --group build --group test --group lint pyproject.toml";; \
 	    run) groups="--extra aws --extra vault --extra daemon --extra cli -c deploy/locks/demo.txt pyproject.toml";; \
+	    sam) groups="--group sam";; \
 	    build) groups="--group build -c deploy/locks/demo.txt";; \
 	    lambda) groups="--extra aws -c deploy/locks/demo.txt pyproject.toml";; \
 	  esac; \
@@ -86,3 +88,9 @@ $(TEST_READY): deploy/locks/test.txt pyproject.toml | $(BIN)/python
 	@$(PIP) install --require-hashes -r deploy/locks/test.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(DEMO_READY)
+
+# The runtime of Lambda and the tool of its templates: their pins are not ours.
+$(SAM_READY): deploy/locks/sam.txt | $(BIN)/python
+	@$(PYTHON) -m venv $(VENV)/sam
+	@$(VENV)/sam/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r deploy/locks/sam.txt
+	@touch $@

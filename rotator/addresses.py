@@ -59,3 +59,13 @@ def shown(url: str) -> str:
 def _escape(escape: re.Match[str]) -> str:
     character = chr(int(escape[0][1:], 16))
     return character if _UNRESERVED.fullmatch(character) else escape[0].upper()
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, without brackets, is this machine by its name or address (RFC 6761 section 6.3)."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -42,6 +42,19 @@ class Turn(NamedTuple):
     lanes: tuple[str, ...]
 
 
+class Taken(NamedTuple):
+    """A credential whose turn has come.
+
+    Args:
+        start_at: When its budget demands the start; None where none does.
+        at: When its turn was, in epoch seconds.
+    """
+
+    name: str
+    start_at: datetime | None
+    at: float
+
+
 @dataclass(slots=True)
 class Agenda:
     """For one thread. Names are credentials' names; lanes are budgets, by any text that tells them apart."""
@@ -104,14 +117,14 @@ class Agenda:
             queue.pace(interval_s)
             self._changed.add(lane)
 
-    def take_due(self, now: datetime) -> list[tuple[str, datetime | None]]:
-        """Return the credentials to be looked at now, each with the start that its budget demands, and drop them."""
-        due: list[tuple[str, datetime | None]] = []
+    def take_due(self, now: datetime) -> list[Taken]:
+        """Return the credentials to be looked at now, and drop them."""
+        due: list[Taken] = []
         now_s = now.timestamp() + ROUNDING_S
         while self._heap and self._heap[0].at <= now_s:
             turn = heapq.heappop(self._heap)
             if self._stands(turn):
-                due.append((turn.name, None))
+                due.append(Taken(turn.name, None, turn.at))
                 self.forget(turn.name)
         while (start := self._next_start()) is not None and start <= now_s:
             start, lane = heapq.heappop(self._starts)
@@ -119,7 +132,7 @@ class Agenda:
             first = self._lanes[lane].first()
             if first is None:
                 raise AssertionError("a lane that is empty has no start")
-            due.append((first[0], datetime.fromtimestamp(start, UTC)))
+            due.append(Taken(first[0], datetime.fromtimestamp(start, UTC), start))
             self.forget(first[0])
         return due
 

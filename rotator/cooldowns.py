@@ -88,6 +88,10 @@ class Cooldowns:
         known = self._known.get(key)
         return known.cooldown_until if known else None
 
+    def all_known(self) -> dict[str, datetime]:
+        """Return, by provider and client, until when this process knows that nobody sends."""
+        return {key: until for key, known in list(self._known.items()) if (until := known.cooldown_until)}
+
     def pace(self, key: str, now: datetime) -> Pace | None:
         """Return the pace that the provider's own words ask for now, as far as this process knows; None for none."""
         known, allowance = self._known.get(key), self._allowances.get(key)

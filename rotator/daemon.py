@@ -18,6 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 
 from rotator.bell import Bell
+from rotator.board import Board
 from rotator.clocks import SystemClock
 from rotator.discovery import Census, Listing
 from rotator.dispatch import Dispatcher
@@ -29,9 +30,11 @@ from rotator.model import Listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from rotator.listener import Listener
     from rotator.model import Credential
     from rotator.observe import Observed
     from rotator.outcomes import Outcome
+    from rotator.web import Web
     from rotator.wiring import App
 
 CHANGE_CHECK_S = 180.0
@@ -99,6 +102,8 @@ class Daemon:
     _telling_at: datetime | None = None
     _census: Census | None = None
     _unconfirmed: set[str] = field(default_factory=set)
+    _web: Web | None = None
+    _listener: Listener | None = None
 
     def __post_init__(self) -> None:
         surroundings = self.app.surroundings
@@ -124,8 +129,12 @@ class Daemon:
 
     def run(self) -> None:
         """Run until stopped."""
-        with scheduling() as scheduler:
-            self._loop(scheduler)
+        self._listen()
+        try:
+            with scheduling() as scheduler:
+                self._loop(scheduler)
+        finally:
+            self._close_listener()
 
     # ---------------------------------------------------------------------------------------------- the loop
 
@@ -136,6 +145,8 @@ class Daemon:
             while True:
                 if self._reloading:
                     dispatcher = self._reloaded(dispatcher, pools)
+                if self._fleet.board:
+                    self._fleet.board.turned(self.app.surroundings.clock.monotonic_s())
                 for job, outcome in dispatcher.finished():
                     self._tell(outcome)
                     self._fleet.done(job, outcome)
@@ -222,6 +233,8 @@ class Daemon:
                 self._listed(found)
             else:
                 self._fleet.place(found)
+        if self._fleet.board:
+            self._fleet.board.starting = bool(self._fleet.unseen or self._unconfirmed)
         if self._telling_at is None:
             return
         if not (self._fleet.unseen or self._unconfirmed):
@@ -276,6 +289,8 @@ class Daemon:
         self._checks[swept.name] = self._in(pause_s)
         if swept.error is not None:
             self._log("change check failed", store=swept.name, error=str(swept.error))
+        if self._fleet.board:
+            self._fleet.board.listed(swept.name, str(swept.error) if swept.error else None)
         if swept.changed:
             self._log("changed in the store", credentials=[credential.name for credential in swept.changed])
             self._looks.look(swept.changed)
@@ -302,10 +317,54 @@ class Daemon:
         self.app = app
         self._fleet.budget, self._fleet.quotas = app.budget, app.quotas
         self._looks = Looks(app.observer, self._bell.ring)
+        try:
+            self._listen()
+        except RotatorError as error:
+            self._log("nothing is listened at", problems=str(error))
         self._begin(0.0)  # who reloads has changed something, perhaps not in the file alone
         self._log("reloaded", credentials=len(self._fleet))
         pools.close()  # no thread of it works any more, and the new one may be larger
         return self._dispatcher(pools)
+
+    # ------------------------------------------------------------------------------------------- what is shown
+
+    def _listen(self) -> None:
+        """Listen where the configuration says; a listener that is right already stays.
+
+        Raises:
+            ConfigError: The address cannot be listened at.
+        """
+        shown = self.app.shown
+        if self._listener is not None and (shown is None or shown.listen != self._listener.listen):
+            self._close_listener()
+        if shown is None:
+            return
+        from rotator.listener import Listener  # noqa: PLC0415 - on use
+        from rotator.web import Web  # noqa: PLC0415 - likewise
+
+        if self._fleet.board is None:
+            self._fleet.board = Board(shown.meters.lag)
+            shown.meters.show(self._fleet.board, self._cooldowns)
+        clock = self.app.surroundings.clock
+        self._web = Web(self._fleet.board, shown.meters, clock, local=shown.local, token=shown.token)
+        if self._listener is None:
+            listener = Listener(shown.listen, self._answer)
+            listener.start()
+            self._listener = listener
+            self._log("listening", at=shown.listen)
+
+    def _cooldowns(self) -> Mapping[str, datetime]:
+        return self.app.observer.cooldowns.all_known()  # of the parts as they are then
+
+    def _answer(self, environ: Any, start_response: Any) -> Any:
+        if self._web is None:
+            raise AssertionError("nobody listens yet")
+        return self._web(environ, start_response)
+
+    def _close_listener(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
 
     def _tell(self, outcome: Outcome) -> None:
         with contextlib.suppress(OSError, ValueError):  # a closed stderr must not end the daemon

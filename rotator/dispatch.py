@@ -64,6 +64,7 @@ class Job:
         slot: When its request may leave; None without a budget.
         lead_s: How long before its slot it began.
         slot_ends: And until when.
+        due_at, begun_at: When it was planned, and when a thread took it first.
     """
 
     credential: Credential
@@ -80,6 +81,8 @@ class Job:
     slot: datetime | None = None
     lead_s: float = 0.0
     slot_ends: datetime | None = None
+    due_at: datetime | None = None
+    begun_at: datetime | None = None
     rounds: int = 0
 
     @property
@@ -152,7 +155,7 @@ class Dispatcher:
 
     def _turn_comes_soon(self, key: str, store: str) -> bool:
         pace, lane = self.budget.pace(key), self._lanes.get((key, store))
-        return pace is None or lane is None or len(lane) * pace.interval_s <= GOOD_FOR_S
+        return lane is None or (len(lane) < self.workers if pace is None else len(lane) * pace.interval_s <= GOOD_FOR_S)
 
     @property
     def waiting(self) -> int:
@@ -322,6 +325,7 @@ class Dispatcher:
 
     def _begin(self, job: Job, lane: Lane | None) -> None:
         self.running += 1
+        job.begun_at = job.begun_at or self.clock.now()
         if lane is not None:
             lane.running += 1
         else:

@@ -184,3 +184,8 @@ class Defect(RotatorError):
         frames = traceback.extract_tb(error.__traceback__)
         place = f" in {frames[-1].name}, line {frames[-1].lineno}" if frames else ""
         return cls(f"{type(error).__name__}{place}", hint="report it, with the version of rotator")
+
+
+def slug(kind: type) -> str:
+    """Turn `StoreUnavailable` into `store_unavailable`."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in kind.__name__).lstrip("_")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, assert_never
 
 from rotator import outcomes
-from rotator.agenda import Agenda
+from rotator.agenda import Agenda, Taken
 from rotator.dispatch import Job
 from rotator.grants import GrantIndex
 from rotator.looks import Sight, Unseen
@@ -15,8 +15,8 @@ from rotator.schedule import Planned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
+    from rotator.board import Board
     from rotator.budget import Budget
     from rotator.limits import Pace
     from rotator.model import Credential
@@ -64,6 +64,7 @@ class Fleet:
         pause_s: Between two looks at what says nothing about when to come again.
         quotas: By store, the key and pace of the budget for its writes, where it has one.
         parts: Among how many shards the budgets are shared: this one plans with its part, or it would begin too late.
+        board: Where others look at what is known, if anybody does: it takes some memory for each credential.
     """
 
     clock: Clock
@@ -71,11 +72,12 @@ class Fleet:
     pause_s: float
     quotas: Mapping[str, tuple[str, Pace]] = field(default_factory=dict)
     parts: int = 1
+    board: Board | None = None
     agenda: Agenda = field(default_factory=Agenda)
     grants: GrantIndex = field(default_factory=GrantIndex)
     watched: dict[str, Watched] = field(default_factory=dict)
     _unseen: set[str] = field(default_factory=set)
-    _put_off: list[tuple[str, datetime | None]] = field(default_factory=list)
+    _put_off: list[Taken] = field(default_factory=list)
     _put_off_until: datetime | None = None
 
     def __len__(self) -> int:
@@ -98,17 +100,21 @@ class Fleet:
             if known is not None and known.credential == credential:
                 known.credential = credential  # its sources of secrets are the new configuration's
                 self.watched[credential.name] = known
-                if credential.name not in self._unseen:
+                if credential.name not in self._unseen and not (self.board and self.board.watch(credential)):
                     continue
             else:
                 self.watched[credential.name] = Watched(credential)
                 self.agenda.forget(credential.name)
                 self._unseen.add(credential.name)
+                if self.board:
+                    self.board.watch(credential)
             new.append(credential)
         for name in before:
             self.agenda.forget(name)
             self.grants.forget(name)
             self._unseen.discard(name)
+            if self.board:
+                self.board.forget(name)
         return new
 
     def of_store(self, store: str) -> list[tuple[Credential, str]]:
@@ -136,6 +142,10 @@ class Fleet:
         self.grants.enter(name, seen.newest, seen.spent)
         self.budget.learn(seen.lane, seen.credential.provider.rate_limit)
         self._plan(watched, seen.look_at or now, seen.refresh_at)
+        if self.board:
+            self.board.lanes[seen.lane] = seen.credential.provider.name
+            ends = seen.grant_ends_at
+            self.board.seen(seen.credential, expires_at=seen.deadline, fresh_until=seen.look_at, grant_ends_at=ends)
 
     def jobs(self) -> list[Job]:
         """Return the jobs that are due."""
@@ -145,12 +155,13 @@ class Fleet:
             due, self._put_off = self._put_off + due, []
             self._put_off_until = now + timedelta(seconds=PUT_OFF_S)
         jobs = []
-        for name, start_at in due:
+        for taken in due:
+            name, start_at, at = taken
             watched = self.watched.get(name)
             if watched is None or watched.busy:
                 continue
             if self._unseen and not self._urgent(watched, now):
-                self._put_off.append((name, start_at))
+                self._put_off.append(taken)
                 continue
             watched.busy = True
             jobs.append(
@@ -160,6 +171,7 @@ class Fleet:
                     start_at=start_at,
                     version=watched.version,
                     shared_with=self.grants.sharer(name),
+                    due_at=datetime.fromtimestamp(at, UTC),
                 )
             )
         return jobs
@@ -214,6 +226,10 @@ class Fleet:
             case _:
                 assert_never(outcome)
         self._plan(watched, at, refresh_at)
+        if self.board:
+            self.board.done(job.credential, outcome, at)
+            if job.begun_at and job.due_at:
+                self.board.lag((job.begun_at - job.due_at).total_seconds())
 
     def _while_it_lasts(self, watched: Watched, at: datetime) -> datetime:
         """Return `at`, or half of the time that the access token has left, if that is sooner.

@@ -58,6 +58,7 @@ class Sight:
         refresh_at: When its refresh falls due, if that is what it waits for.
         newest: The digest of the refresh token in the document, empty for none.
         spent: The digests of those that were presented for it (`rotator.grants.packed`).
+        grant_ends_at: When that in the document ends, where the provider says so.
     """
 
     credential: Credential
@@ -68,6 +69,7 @@ class Sight:
     refresh_at: datetime | None
     newest: str
     spent: bytes
+    grant_ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +303,9 @@ def _of_record(credential: Credential, found: Listed, record: StateRecord) -> Si
     due_at = timing(credential, tokens, grant_ends_at=grant.expires_at).due_at
     spent = packed(record.digests)
     lane = key_of_client(credential, credential.client_id)
-    return Sight(credential, found.version, lane, last.expires_at, due_at, due_at, grant.digest, spent)
+    return Sight(
+        credential, found.version, lane, last.expires_at, due_at, due_at, grant.digest, spent, grant.expires_at
+    )
 
 
 def _found(credential: Credential, observed: Observed | RotatorError) -> Found:
@@ -311,6 +315,7 @@ def _found(credential: Credential, observed: Observed | RotatorError) -> Found:
     planned = planned_of(observed)
     decision = policy.decide(situation)
     until = decision.until if isinstance(decision, policy.Fresh) else None
+    newest, grant = stored_digest(situation.stored), situation.record.grant
     return Sight(
         credential,
         situation.stored.version,
@@ -318,6 +323,7 @@ def _found(credential: Credential, observed: Observed | RotatorError) -> Found:
         planned.deadline if planned else None,
         until,
         until,
-        stored_digest(situation.stored),
+        newest,
         packed(situation.record.digests),
+        grant.expires_at if grant and grant.digest == newest else None,
     )

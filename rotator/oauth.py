@@ -6,13 +6,13 @@ Whatever is wrong with the request is found here, before anything is sent: the r
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 import re
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from rotator import __version__
+from rotator.addresses import is_loopback
 from rotator.http_messages import HttpRequest
 from rotator.model import Misconfigured
 from rotator.redact import Secret, spellings
@@ -118,16 +118,6 @@ def endpoint_problem(url: str) -> str | None:
     if "@" in parts.netloc:
         return "must not hold a user name or password"
     return None
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host, without brackets, is this machine by its name or address (RFC 6761 section 6.3)."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def scopes(text: str | None) -> frozenset[str]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from rotator import policy
+from rotator.errors import slug
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from rotator.errors import RotatorError
+
+
+State = Literal["fresh", "due", "in_doubt", "latched", "cooling_down", "unusable"]
+"""A credential's state, as people are told it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,7 @@ class Rotated:
     Args:
         next_at: When the next refresh falls due; None is unknown.
         digest: Of the refresh token that is stored now.
+        grant_ends_at: When that ends, where the provider says so.
         warnings: What did no harm: a server's defect, an event that was not recorded.
     """
 
@@ -28,6 +34,7 @@ class Rotated:
     version: str
     next_at: datetime | None = None
     digest: str = ""
+    grant_ends_at: datetime | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -108,6 +115,27 @@ def changed(name: str) -> Deferred:
     return Deferred(name, "changed", None, "its document changed since it was compared with all others")
 
 
+AT_ONCE = frozenset({"due", "stale_read", "held", "changed", "slot_missed", "superseded", "overtaken", "recovered"})
+"""Reasons of what is put off for a moment: nothing is wrong."""
+
+
+def state_of(outcome: Outcome) -> State:
+    """Return the state in which an outcome leaves its credential."""
+    match outcome:
+        case Rotated() | Fresh():
+            return "fresh"
+        case Deferred(reason="in_doubt") | Failed(reason="in_doubt"):
+            return "in_doubt"
+        case Deferred(reason=reason):
+            return "due" if reason in AT_ONCE else "cooling_down"
+        case Failed(reason="latched" | "lost"):
+            return "latched"
+        case Failed():
+            return "unusable"
+        case _:
+            assert_never(outcome)
+
+
 def sent_nothing(result: object) -> bool:
     """Return whether a rotation surely sent no request: somebody else had done it, or was about to.
 
@@ -119,13 +147,7 @@ def sent_nothing(result: object) -> bool:
 
 def of_error(name: str, error: RotatorError, retry_at: datetime | None = None) -> Outcome:
     """Return the outcome of a failure of ours: temporary ones are put off, the others need a person."""
-    reason = _slug(error)
+    reason = slug(type(error))
     if error.then == "give_up":
         return Failed(name, reason, error.message, error.hint, retry_at)
     return Deferred(name, reason, retry_at, str(error))
-
-
-def _slug(error: RotatorError) -> str:
-    """Turn `StoreUnavailable` into `store_unavailable`."""
-    name = type(error).__name__
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")

@@ -329,7 +329,9 @@ class Settling:
         next_at = None if isinstance(tokens, Malformed) else timing(credential, tokens, grant_ends_at=ends).due_at
         if hold and (next_at is None or hold.until > next_at):
             next_at = hold.until
-        return outcomes.Rotated(credential.name, expires_at, written.version, next_at, received.successor, warnings)
+        return outcomes.Rotated(
+            credential.name, expires_at, written.version, next_at, received.successor, ends, warnings=warnings
+        )
 
     @staticmethod
     def _due_at_once(attempt: Attempt, tokens: StoredTokens | Malformed, now: datetime) -> bool:

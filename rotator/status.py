@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from rotator import policy
 from rotator.addresses import shown
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from rotator.model import Credential
     from rotator.observe import Observed
-
-State = Literal["fresh", "due", "in_doubt", "latched", "cooling_down", "unusable"]
+    from rotator.outcomes import State
 
 
 @dataclass(frozen=True, slots=True)

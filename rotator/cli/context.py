@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rotator.config.model import Settings
+    from rotator.metrics import Meters
     from rotator.model import Credential, Mode
     from rotator.outcomes import Outcome
     from rotator.shards import Shard
@@ -46,6 +47,7 @@ class Context:
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     undiscovered: list[RotatorError] = field(default_factory=list)
     _settings: Settings | None = None
+    _meters: Meters | None = None
 
     @property
     def settings(self) -> Settings:
@@ -70,7 +72,11 @@ class Context:
         Raises:
             ConfigError: The configuration cannot be used.
         """
-        app = build(self.settings, mode, Surroundings.real(self.env))
+        surroundings = Surroundings.real(self.env)
+        if mode == "daemon" and self.settings.http:
+            self._meters = self._meters or _new_meters(surroundings)
+            surroundings = replace(surroundings, meters=self._meters)
+        app = build(self.settings, mode, surroundings)
         if mode == "daemon":
             self._settings = None  # it runs for months, and the parts have what they need
             return of_shard(app, shard) if shard else app
@@ -98,6 +104,12 @@ class Context:
         from rotator.logs import configure_logging  # noqa: PLC0415 - structlog, on use
 
         return configure_logging(self.log_level)
+
+
+def _new_meters(surroundings: Surroundings) -> Meters:
+    from rotator.metrics import Meters  # noqa: PLC0415 - on use
+
+    return Meters(surroundings.clock)
 
 
 def chosen(app: App, names: Iterable[str]) -> list[Credential]:

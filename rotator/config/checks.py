@@ -72,8 +72,9 @@ def doubts(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
                 " then put back; after a crash in between it is only kept under a label, for a person to merge"
             )
             yield Finding(("stores", name, "writes"), what, "leave it out unless the account's writes are too few")
-    if settings.http:
-        yield Finding(("http", "listen"), "the listener comes with a later version; it is ignored")
+    if settings.http and settings.http.token is None and not settings.http.local:
+        what = "is not set: beyond this machine /healthz and /readyz are answered, and nothing else"
+        yield Finding(("http", "token"), what, "write token: {env: ROTATOR_HTTP_TOKEN}, or listen on 127.0.0.1")
 
 
 def sources(path: Path, source: SecretSource | None, env: Mapping[str, str], settings: Settings) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from rotator.oauth import is_loopback
+from rotator.addresses import is_loopback
 
 _PLAIN = re.compile(r"[!-\[\]-~]+")
 """Printable ASCII without space and backslash (RFC 3986 section 2): what parsers read differently is refused."""

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from rotator import plugins
+from rotator.addresses import is_loopback
 from rotator.config.findings import Origin
 from rotator.config.provider_settings import (
     Algorithm,
@@ -174,9 +175,19 @@ AuditSettings = Annotated[JsonlAudit, one_type("type", ("jsonl",))]
 
 
 class HttpSettings(Section):
-    """Where the daemon listens for metrics and health checks."""
+    """Where the daemon listens for metrics and health checks.
+
+    Args:
+        token: For all but `/healthz` and `/readyz`; without one these are all that is answered beyond this machine.
+    """
 
     listen: Listen
+    token: SecretSource | None = None
+
+    @property
+    def local(self) -> bool:
+        """Whether a loopback address is listened at."""
+        return is_loopback(self.listen.rpartition(":")[0].strip("[]"))
 
 
 class CredentialSettings(Section):

@@ -19,6 +19,7 @@ from rotator.config.load import load_config
 from rotator.documents import parse_document
 from rotator.errors import RotatorError
 from rotator.ledger import SecretLedger
+from rotator.metrics import Meters
 from rotator.model import Document
 from rotator.operations import Operations
 from rotator.records import StateRecord, digest_of
@@ -81,6 +82,7 @@ class Stage:
     config: dict[str, Any] = field(default_factory=dict)
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=lambda: {"CLIENT_SECRET": DEFAULT_CLIENT_SECRET})
+    meters: Meters | None = None
 
     def __post_init__(self) -> None:
         self.config = {
@@ -147,8 +149,12 @@ class Stage:
 
     def app(self, mode: Mode = "once", *, clock: Clock | None = None, pause_s: float = 60.0) -> App:
         env = {**os.environ, **self.env}
-        surroundings = Surroundings(env, clock or self.clock, SystemIds(), SystemRandom(), pause_s)
-        return build(load_config(self.save(), env), mode, surroundings)
+        settings = load_config(self.save(), env)
+        if mode == "daemon" and settings.http and self.meters is None:
+            self.meters = Meters(clock or self.clock)
+        meters = self.meters if mode == "daemon" else None
+        surroundings = Surroundings(env, clock or self.clock, SystemIds(), SystemRandom(), pause_s, meters)
+        return build(settings, mode, surroundings)
 
     def document(self, name: str = "alpha") -> dict[str, Any]:
         app = self.app()

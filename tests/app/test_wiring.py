@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rotator import wiring
+from rotator import adapters
 from rotator.config.load import load_config
 from rotator.errors import ConfigError, PluginError
 from rotator.escrow.file import FileEscrow
@@ -155,7 +155,7 @@ def test_a_login_reads_its_secret_when_it_logs_in() -> None:
     """The token of a login is read from its source at the time of use."""
     env = {"VAULT_TOKEN": "canary-first"}
     entry = load_config(json.dumps({**BASE, "stores": {"main": VAULT}}), env).stores["main"]
-    auth = wiring._vault_auth("main", entry, env)  # type: ignore[arg-type]  # it is one of Vault's
+    auth = adapters._vault_auth("main", entry, env)  # type: ignore[arg-type]  # it is one of Vault's
     env["VAULT_TOKEN"] = "canary-second"
 
     assert auth.token() == Secret("canary-second")
@@ -164,7 +164,7 @@ def test_a_login_reads_its_secret_when_it_logs_in() -> None:
 def test_a_login_from_a_store_is_refused() -> None:
     """A login to a store cannot come from a store, even past the check of the configuration."""
     with pytest.raises(ConfigError, match="cannot be read from secret in store main") as refused:
-        wiring._no_store("main", "secret")
+        adapters._no_store("main", "secret")
 
     assert refused.value.problems[0].hint == "use {env: NAME} or {file: PATH}"
 
@@ -191,7 +191,7 @@ def test_a_kms_key_is_asked_for_where_the_state_is(monkeypatch: pytest.MonkeyPat
         return object()
 
     monkeypatch.setattr("rotator.aws_session.client", client)
-    monkeypatch.setattr("rotator.wiring.key_from_kms", lambda *_: bytes(32))
+    monkeypatch.setattr("rotator.adapters.key_from_kms", lambda *_: bytes(32))
     app = built(state=DYNAMO, seal={"kms_key_id": "alias/rotator"})
     assert asked == [("dynamodb", "us-east-1")]
 

@@ -22,6 +22,11 @@ def planned(name: str, due_s: float, deadline_s: float) -> Planned:
     return Planned(name, at(due_s), at(deadline_s))
 
 
+def taken(agenda: Agenda, now: datetime) -> list[tuple[str, datetime | None]]:
+    """What is due, without the moments that `test_what_is_taken_tells_when_its_turn_was` is about."""
+    return [(one.name, one.start_at) for one in agenda.take_due(now)]
+
+
 jobs = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 40)), min_size=1, max_size=5)
 
 
@@ -74,10 +79,10 @@ def test_what_was_planned_comes_up_in_its_time_and_once() -> None:
     agenda.plan("a", at(10))
     agenda.plan("b", at(20))
     agenda.plan("a", at(30))
-    assert agenda.take_due(at(5)) == []
-    assert agenda.take_due(at(25)) == [("b", None)]
-    assert agenda.take_due(at(40)) == [("a", None)]
-    assert agenda.take_due(at(1000)) == []
+    assert taken(agenda, at(5)) == []
+    assert taken(agenda, at(25)) == [("b", None)]
+    assert taken(agenda, at(40)) == [("a", None)]
+    assert taken(agenda, at(1000)) == []
     assert agenda.next_at() is None
 
 
@@ -87,11 +92,11 @@ def test_a_budget_moves_starts_earlier_and_says_so() -> None:
     for name in "abc":
         agenda.plan(name, at(100), planned=planned(name, 100, 200), budgets={"l": 29.0})
     agenda.plan("d", at(100))
-    assert agenda.take_due(at(0)) == []
+    assert taken(agenda, at(0)) == []
     assert agenda.next_at() == at(42)
-    assert agenda.take_due(at(42)) == [("a", at(42))]
-    assert agenda.take_due(at(71)) == [("b", at(71))]
-    assert agenda.take_due(at(100)) == [("c", None), ("d", None)]
+    assert taken(agenda, at(42)) == [("a", at(42))]
+    assert taken(agenda, at(71)) == [("b", at(71))]
+    assert taken(agenda, at(100)) == [("c", None), ("d", None)]
 
 
 def test_of_two_budgets_the_tighter_one_moves_the_start() -> None:
@@ -100,7 +105,7 @@ def test_of_two_budgets_the_tighter_one_moves_the_start() -> None:
     agenda.plan("a", at(100), planned=planned("a", 100, 200), budgets={"provider": 5.0, "store": 30.0})
     agenda.plan("b", at(100), planned=planned("b", 100, 200), budgets={"other": 5.0, "store": 30.0})
     assert agenda.next_at() == at(70)
-    assert agenda.take_due(at(70)) == [("a", at(70))]
+    assert taken(agenda, at(70)) == [("a", at(70))]
     assert agenda.next_at() == at(100)
 
 
@@ -122,9 +127,9 @@ def test_what_is_forgotten_neither_comes_up_nor_takes_room() -> None:
     for name in "ab":
         agenda.plan(name, at(100), planned=planned(name, 100, 200), budgets={"l": 29.0})
     agenda.forget("b")
-    assert agenda.take_due(at(0)) == []
+    assert taken(agenda, at(0)) == []
     assert agenda.next_at() == at(100)
-    assert agenda.take_due(at(100)) == [("a", None)]
+    assert taken(agenda, at(100)) == [("a", None)]
 
 
 def test_what_is_outdated_does_not_pile_up() -> None:
@@ -135,3 +140,13 @@ def test_what_is_outdated_does_not_pile_up() -> None:
         agenda.next_at()
     assert len(agenda._heap) < 100
     assert len(agenda._starts) < 100
+
+
+def test_what_is_taken_tells_when_its_turn_was() -> None:
+    """However late it is taken: by its own time, or by the start that a budget demands."""
+    agenda = Agenda()
+    agenda.plan("own", at(10))
+    agenda.plan("budget", at(60), planned=planned("budget", 60, 70), budgets={"lane": 30.0})
+    agenda.plan("behind", at(60), planned=planned("behind", 60, 72), budgets={"lane": 30.0})
+    found = {one.name: one.at for one in agenda.take_due(at(50))}
+    assert found == {"own": at(10).timestamp(), "budget": at(30).timestamp()}

@@ -81,7 +81,7 @@ def test_if_any_schedule_keeps_all_deadlines_the_agenda_does(planned: list[Plann
         agenda.plan(one.name, one.due_at, planned=one, budgets={"l": INTERVAL_S})
     now: datetime | None = NOW
     while now is not None:
-        for name, _ in agenda.take_due(now):
+        for name, *_ in agenda.take_due(now):
             free_at = max(free_at, now)
             sent[name] = free_at
             free_at += timedelta(seconds=INTERVAL_S)
@@ -117,7 +117,7 @@ class Lane:
             agenda.plan(one.name, one.due_at, planned=one, budgets={"l": INTERVAL_S})
         failed = False
         while len(self.sent_s) < len(self.planned):
-            queue += [(deadlines[name], name) for name, _ in agenda.take_due(at(now_s))]
+            queue += [(deadlines[name], name) for name, *_ in agenda.take_due(at(now_s))]
             queue.sort()
             begin_s, end_s = self.closed
             if queue and now_s >= free_s and not begin_s <= now_s < end_s:

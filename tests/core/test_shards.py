@@ -87,7 +87,7 @@ def test_the_environment_gives_the_number(name: str, index: str, shard: Shard) -
 @pytest.mark.parametrize("env", [{}, {"JOB_COMPLETION_INDEX": ""}])
 def test_a_number_that_nobody_gave_is_told(env: dict[str, str]) -> None:
     """With the variables that would hold it: to be shard 0 without being told so would leave others to nobody."""
-    with pytest.raises(ValueError, match="needs JOB_COMPLETION_INDEX, .* or ROTATOR_SHARD_INDEX"):
+    with pytest.raises(ValueError, match=r"needs JOB_COMPLETION_INDEX, .* or ROTATOR_SHARD_INDEX"):
         Shard.read("auto/3", env)
 
 

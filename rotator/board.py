@@ -1,0 +1,144 @@
+"""What the daemon shows of its fleet, a line for each credential: written by its loop, read by other threads.
+
+All of it stands in memory: whoever looks at a page or scrapes metrics every few seconds causes no call to any store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rotator import outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from rotator.model import Credential
+    from rotator.outcomes import Outcome, State
+
+LIVE_S = 150.0
+"""A loop that has not turned for so long hangs: it wakes every 37 s at the latest, and nothing in it takes a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is known of one credential.
+
+    Args:
+        state: As `status` has it; None before the first look.
+        expires_at: Of the access token; None is unknown.
+        next_at: Of the next refresh or look.
+        grant_ends_at: Of the refresh token, where the provider says so.
+        reason: What is wrong, in words; empty when nothing is.
+        action: What a person is to do; empty when nothing.
+    """
+
+    credential: Credential
+    state: State | None = None
+    expires_at: datetime | None = None
+    next_at: datetime | None = None
+    grant_ends_at: datetime | None = None
+    reason: str = ""
+    action: str = ""
+
+    def ready(self, now: datetime) -> bool | None:
+        """Return whether readers have a token that works, and no person is needed; None before the first look."""
+        if self.state is None:
+            return None
+        return not (self.action or self.state in {"latched", "unusable"}) and (
+            self.expires_at is None or self.expires_at > now
+        )
+
+
+@dataclass(slots=True)
+class Board:
+    """Written by one thread. Whoever reads, in any thread, gets whole lines, of different moments perhaps.
+
+    Args:
+        lag: Called with how many seconds after the planned moment the work on a credential began.
+        troubles: By store or rule, why it could not be listed the last time.
+        starting: Whether some credential was not looked at yet.
+        lanes: The names of providers by lane (`rotator.budget`).
+    """
+
+    lag: Callable[[float], None] = lambda _: None
+    troubles: dict[str, str] = field(default_factory=dict)
+    starting: bool = True
+    lanes: dict[str, str] = field(default_factory=dict)
+    _lines: dict[str, Line] = field(default_factory=dict)
+    _turned_s: float | None = None
+
+    def lines(self) -> list[Line]:
+        """Return all lines, in no particular order."""
+        return list(self._lines.values())  # in one step of the interpreter: the writer cannot come between
+
+    # ------------------------------------------------------------------------------------------------- health
+
+    def turned(self, now_s: float) -> None:
+        """Note that the loop lives, by the monotonic clock."""
+        self._turned_s = now_s
+
+    def hangs(self, now_s: float) -> str | None:
+        """Return why the process should be started anew; None when it lives."""
+        still_s = now_s - self._turned_s if self._turned_s is not None else 0.0
+        return f"the loop has not turned for {still_s:.0f} s" if still_s > LIVE_S else None
+
+    def unready(self) -> list[str]:
+        """Return what the process cannot do now, in words; empty when it does its work."""
+        waits = ["not every credential was looked at yet"] if self.starting else []
+        return waits + [f"{name}: {trouble}" for name, trouble in sorted(dict(self.troubles).items())]
+
+    # ------------------------------------------------------------------------------------------------ writing
+
+    def listed(self, name: str, trouble: str | None) -> None:
+        """Note how the last listing of a store or rule went."""
+        if trouble is None:
+            self.troubles.pop(name, None)
+        else:
+            self.troubles[name] = trouble
+
+    def watch(self, credential: Credential) -> bool:
+        """Show a credential; one that is configured as before keeps its line. Returns whether it has to be looked at."""
+        known = self._lines.get(credential.name)
+        if known is not None and known.credential == credential:
+            return False
+        self._lines[credential.name] = Line(credential)
+        return True
+
+    def forget(self, name: str) -> None:
+        """Show a credential no longer."""
+        self._lines.pop(name, None)
+
+    def seen(
+        self,
+        credential: Credential,
+        *,
+        expires_at: datetime | None,
+        fresh_until: datetime | None,
+        grant_ends_at: datetime | None,
+    ) -> None:
+        """Take over what a look found.
+
+        Args:
+            fresh_until: When it is due; None is now, and a job is about to tell more.
+        """
+        state: State = "fresh" if fresh_until else "due"
+        self._lines[credential.name] = Line(credential, state, expires_at, fresh_until, grant_ends_at)
+
+    def done(self, credential: Credential, outcome: Outcome, next_at: datetime | None) -> None:
+        """Take over what became of a credential; what an outcome leaves open stays as it was known."""
+        known = self._lines.get(credential.name) or Line(credential)
+        state = outcomes.state_of(outcome)
+        expires_at, grant_ends_at = known.expires_at, known.grant_ends_at
+        reason = action = ""
+        match outcome:
+            case outcomes.Rotated():
+                expires_at, grant_ends_at = outcome.expires_at, outcome.grant_ends_at
+            case outcomes.Fresh():
+                expires_at = outcome.expires_at
+            case outcomes.Deferred():
+                reason = f"{outcome.reason}: {outcome.error}" if outcome.error else outcome.reason
+            case outcomes.Failed():
+                reason, action = outcome.error, outcome.action
+        self._lines[credential.name] = Line(credential, state, expires_at, next_at, grant_ends_at, reason, action)

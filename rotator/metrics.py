@@ -1,0 +1,169 @@
+"""Prometheus metrics of a daemon: what it counts as it works, and what its board shows at the moment of a scrape.
+
+Names and labels are a contract with whoever has alerts on them; times are epoch seconds
+(prometheus.io/docs/practices/naming). No label holds a token, a client id or a secret's name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+
+from rotator.metered import CountedEscrow, CountedEvents, MeteredEndpoint, MeteredStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from prometheus_client.metrics_core import Metric
+
+    from rotator.board import Board, Line
+    from rotator.ports import AuditSink, Clock, Escrow, SecretStore, TokenEndpoint
+
+REQUEST_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+LAG_S = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)
+"""Upper ends of the histograms' buckets."""
+
+
+class Meters:
+    """The counters of one process; they outlive a reload of its configuration. Thread-safe."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._registry = CollectorRegistry(auto_describe=True)
+        self._rotations = Counter(
+            "rotator_rotations", "Rotations by what became of them.", ["provider", "outcome"], registry=self._registry
+        )
+        self._requests = Histogram(
+            "rotator_token_request_duration_seconds",
+            "Requests to token endpoints, until their answer.",
+            ["provider", "outcome"],
+            registry=self._registry,
+            buckets=REQUEST_S,
+        )
+        self._operations = Counter(
+            "rotator_store_operations",
+            "Calls of stores by what became of them.",
+            ["store", "operation", "outcome"],
+            registry=self._registry,
+        )
+        self._lag = Histogram(
+            "rotator_schedule_lag_seconds",
+            "From the planned moment to the one in which the work on a credential began.",
+            registry=self._registry,
+            buckets=LAG_S,
+        )
+        self._entries = CountedEscrow()
+        escrow = Gauge(
+            "rotator_escrow_entries",
+            "Token sets that this process received and that wait in escrow for their store.",
+            registry=self._registry,
+        )
+        escrow.set_function(lambda: float(len(self._entries)))
+
+    def sink(self) -> AuditSink:
+        """Return an audit sink that counts rotations."""
+        return CountedEvents(lambda provider, outcome: self._rotations.labels(provider, outcome).inc())
+
+    def endpoint(self, endpoint: TokenEndpoint) -> TokenEndpoint:
+        """Return the endpoint with its requests timed."""
+
+        def took(provider: str, outcome: str, seconds: float) -> None:
+            self._requests.labels(provider, outcome).observe(seconds)
+
+        return MeteredEndpoint(endpoint, self._clock, took)
+
+    def store(self, store: SecretStore) -> SecretStore:
+        """Return the store with its calls counted."""
+
+        def called(operation: str, outcome: str) -> None:
+            self._operations.labels(store.name, operation, outcome).inc()
+
+        return MeteredStore(store, called)
+
+    def escrow(self, escrow: Escrow) -> Escrow:
+        """Return the escrow with its entries counted."""
+        return self._entries.around(escrow)
+
+    def lag(self, seconds: float) -> None:
+        """Count how late the work on a credential began."""
+        self._lag.observe(max(0.0, seconds))
+
+    def show(self, board: Board, cooldowns: Callable[[], Mapping[str, datetime]]) -> None:
+        """Take what a board shows into every scrape from now on. To be called once.
+
+        Args:
+            cooldowns: Returns, by lane, until when nobody sends.
+        """
+        self._registry.register(_OfBoard(board, cooldowns, self._clock))
+
+    def scrape(self, accept: str) -> tuple[bytes, str]:
+        """Return all metrics and their content type, in the best format that an `Accept` header asks for."""
+        encoder, content_type = choose_encoder(accept)
+        return encoder(self._registry), content_type
+
+
+class _OfBoard:
+    """`prometheus_client`'s collector protocol."""
+
+    def __init__(self, board: Board, cooldowns: Callable[[], Mapping[str, datetime]], clock: Clock) -> None:
+        self._board = board
+        self._cooldowns = cooldowns
+        self._clock = clock
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: what would be read for it is only there at a scrape."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        lines = self._board.lines()
+        now = self._clock.now()
+        yield _gauge("expiration_timestamp_seconds", "When the access token ends.", lines, lambda one: one.expires_at)
+        yield _gauge("next_refresh_timestamp_seconds", "When it is refreshed next.", lines, lambda one: one.next_at)
+        yield _gauge(
+            "ready",
+            "1 while readers have a token that works and no person is needed, else 0.",
+            lines,
+            lambda one: one.ready(now),
+        )
+        yield _gauge(
+            "refresh_token_expiration_timestamp_seconds",
+            "When the refresh token ends, where the provider says so.",
+            lines,
+            lambda one: one.grant_ends_at,
+            of="",
+        )
+        paused = GaugeMetricFamily(
+            "rotator_provider_cooldown_until_timestamp_seconds",
+            "Until when nothing is sent to a provider, by its own word or after failures.",
+            labels=["provider"],
+        )
+        latest: dict[str, float] = {}
+        lanes = dict(self._board.lanes)
+        for lane, until in self._cooldowns().items():
+            if lane in lanes:
+                latest[lanes[lane]] = max(latest.get(lanes[lane], 0.0), until.timestamp())
+        for provider, until_s in latest.items():
+            paused.add_metric([provider], until_s)
+        yield paused
+
+
+def _gauge(
+    name: str,
+    text: str,
+    lines: Iterable[Line],
+    value: Callable[[Line], datetime | bool | None],
+    of: str = "credential_",
+) -> Metric:
+    family: Any = GaugeMetricFamily(f"rotator_{of}{name}", text, labels=["credential", "provider", "store"])
+    for line in lines:
+        found = value(line)
+        if found is None:
+            continue
+        credential = line.credential
+        number = float(found) if isinstance(found, bool) else found.timestamp()
+        family.add_metric([credential.name, credential.provider.name, credential.store], number)
+    return family  # type: ignore[no-any-return]

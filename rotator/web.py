@@ -1,0 +1,141 @@
+"""What the daemon answers over HTTP, as a WSGI application (PEP 3333): health for whoever asks, more for who may.
+
+Nothing can be done through it: it answers GET and HEAD, reads memory only, and shows no secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from rotator.addresses import is_loopback
+from rotator.errors import RotatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from rotator.board import Board
+    from rotator.metrics import Meters
+    from rotator.ports import Clock
+    from rotator.redact import Secret
+
+Headers = list[tuple[str, str]]
+TEXT = "text/plain; charset=utf-8"
+COMMON: Headers = [
+    ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = TEXT
+    headers: Headers = field(default_factory=list)
+
+    @classmethod
+    def text(cls, status: HTTPStatus, text: str, headers: Headers | None = None) -> Answer:
+        """Return an answer for people."""
+        return cls(status, f"{text}\n".encode(), TEXT, headers or [])
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """Answers requests from many threads.
+
+    `/healthz` and `/readyz` are for whoever can reach them: an orchestrator has no token, and they name no credential.
+    All else needs the token where there is one; without one it is for this machine only, by the address that is
+    listened at and by the `Host` of the request, which a page of another site cannot choose (DNS rebinding).
+
+    Args:
+        local: Whether a loopback address is listened at.
+        token: Reads the token that opens the rest, anew for each request; None where none is configured.
+    """
+
+    board: Board
+    meters: Meters
+    clock: Clock
+    local: bool
+    token: Callable[[], Secret] | None
+
+    def __call__(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        answer = self._answer(environ)
+        headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
+        start_response(f"{answer.status.value} {answer.status.phrase}", [*headers, *COMMON, *answer.headers])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
+
+    def _answer(self, environ: Mapping[str, Any]) -> Answer:
+        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+            return Answer.text(HTTPStatus.METHOD_NOT_ALLOWED, "nothing can be done here", [("Allow", "GET, HEAD")])
+        match environ.get("PATH_INFO", "/"):
+            case "/healthz":
+                trouble = self.board.hangs(self.clock.monotonic_s())
+                return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK, trouble or "ok")
+            case "/readyz":
+                return self._readiness()
+            case "/metrics":
+                return self._refusal(environ) or self._metrics(environ)
+            case _:
+                return Answer.text(HTTPStatus.NOT_FOUND, "there are /healthz, /readyz and /metrics")
+
+    def _readiness(self) -> Answer:
+        troubles = self.board.unready()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if troubles else HTTPStatus.OK
+        body = json.dumps({"ready": not troubles, "troubles": troubles}, ensure_ascii=False) + "\n"
+        return Answer(status, body.encode(), "application/json")
+
+    def _metrics(self, environ: Mapping[str, Any]) -> Answer:
+        body, content_type = self.meters.scrape(environ.get("HTTP_ACCEPT", ""))
+        return Answer(HTTPStatus.OK, body, content_type)
+
+    # -------------------------------------------------------------------------------------------------- who may
+
+    def _refusal(self, environ: Mapping[str, Any]) -> Answer | None:
+        """Return why this request is not answered; None where it is."""
+        if self.token is None:
+            if not self.local:
+                hint = "set http.token, or listen on 127.0.0.1: without a token there are /healthz and /readyz only"
+                return Answer.text(HTTPStatus.FORBIDDEN, hint)
+            if not is_loopback(_host(environ.get("HTTP_HOST", ""))):
+                return Answer.text(HTTPStatus.FORBIDDEN, "ask by 127.0.0.1 or localhost, or set http.token")
+            return None
+        try:
+            token = self.token()
+        except RotatorError as error:
+            return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, f"http.token cannot be read: {error}")
+        if hmac.compare_digest(_given(environ.get("HTTP_AUTHORIZATION", "")), token.reveal().encode()):
+            return None
+        challenges = [("WWW-Authenticate", 'Bearer realm="rotator"'), ("WWW-Authenticate", 'Basic realm="rotator"')]
+        what = "this needs the token of http.token: Authorization: Bearer TOKEN, or as a browser's password"
+        return Answer.text(HTTPStatus.UNAUTHORIZED, what, challenges)
+
+
+def _given(authorization: str) -> bytes:
+    """Return the token in an `Authorization` header (RFC 6750 section 2.1; RFC 7617, as password); empty for none."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip().encode("latin-1", "replace")
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
+        except (binascii.Error, ValueError):
+            return b""
+    return b""
+
+
+def _host(header: str) -> str:
+    """Return the host of a `Host` header, without its port."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.partition(":")[0]
