@@ -89,8 +89,8 @@ $(TEST_READY): deploy/locks/test.txt pyproject.toml | $(BIN)/python
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@ $(DEMO_READY)
 
-# The runtime of Lambda and the tool of its templates: their pins are not ours.
+# SAM's own tool, with Lambda's emulator inside: its pins are not ours. The lock is whole, and pip is to look no further.
 $(SAM_READY): deploy/locks/sam.txt | $(BIN)/python
 	@$(PYTHON) -m venv $(VENV)/sam
-	@$(VENV)/sam/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r deploy/locks/sam.txt
+	@$(VENV)/sam/bin/python -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes -r deploy/locks/sam.txt
 	@touch $@

@@ -99,7 +99,7 @@ class Board:
             self.troubles[name] = trouble
 
     def watch(self, credential: Credential) -> bool:
-        """Show a credential; one that is configured as before keeps its line. Returns whether it has to be looked at."""
+        """Show a credential; one that is configured as before keeps its line. Return whether it is new."""
         known = self._lines.get(credential.name)
         if known is not None and known.credential == credential:
             return False

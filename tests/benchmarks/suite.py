@@ -37,6 +37,8 @@ class Sizes:
     idle_s: float | None
     process_rounds: int
     same_second: int
+    invocation: int
+    invocations: int
 
 
 FULL = Sizes(
@@ -49,6 +51,8 @@ FULL = Sizes(
     idle_s=None,
     process_rounds=15,
     same_second=5_000,
+    invocation=1_000,
+    invocations=6,
 )
 QUICK = Sizes(
     rounds=2,
@@ -60,6 +64,8 @@ QUICK = Sizes(
     idle_s=5.0,
     process_rounds=3,
     same_second=500,
+    invocation=50,
+    invocations=2,
 )
 """To see that everything runs; its figures mean nothing."""
 
@@ -256,6 +262,21 @@ def _tell_same_second(found: Results) -> Iterator[str]:
     )
 
 
+# ------------------------------------------------------------------------------------------------ Lambda
+
+
+def _lambda(sizes: Sizes) -> Results:
+    return alone("lambdas", rounds=sizes.process_rounds, due=sizes.invocation, due_rounds=sizes.invocations)
+
+
+def _tell_lambda(found: Results) -> Iterator[str]:
+    for kind, what in (("cold", "a cold start"), ("due", f"{found['due']['count']:,} due in one invocation")):
+        ours, floor = (spread(found, kind, "ms", side).shown(0, unit=" ms") for side in ("rotator", "floor"))
+        yield f"{what}: {ours}, floor {floor}: {spread(found, kind, 'ratio').shown(2, unit=' x')}"
+    for side, calls in found["cold"]["calls"].items():
+        yield f"a cold start: calls of {side}: {_counts(calls)}"
+
+
 # ------------------------------------------------------------------------------------------------ growth
 
 
@@ -286,5 +307,6 @@ PARTS: dict[str, Part] = {
     "def": Part("start, memory and idle processor time of the daemon", _daemons, _tell_daemons),
     "g": Part("`rotator once` with nothing due", _passes, _tell_passes),
     "s": Part("everything ends in the same second", _same_second, _tell_same_second),
+    "l": Part("the Lambda function", _lambda, _tell_lambda),
 }
 """By letter. (d), (e) and (f) are one run of one process; (h), the growth, is computed from (c) to (f)."""

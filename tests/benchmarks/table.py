@@ -64,6 +64,18 @@ def rows(results: Results) -> Iterator[Row]:
         most=1.3,
     )
     yield _growth(results)
+    yield _ratio(
+        "cold start of the Lambda function, against a bare handler with the same calls",
+        results.get("l", {}).get("cold"),
+        "ratio",
+        most=1.3,
+    )
+    yield _ratio(
+        "time of one invocation with 1,000 due, against the same bare calls in 16 threads",
+        results.get("l", {}).get("due"),
+        "ratio",
+        most=1.5,
+    )
 
 
 def markdown(results: Results) -> str:

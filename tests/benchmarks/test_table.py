@@ -49,6 +49,7 @@ def results(each: int = 1024) -> dict[str, Any]:
         "c": {"flushed audit": {"1000": scheduled(0.5), "10000": scheduled(4.0), "100000": scheduled(40.0)}},
         "def": {kind: copy.deepcopy(fleets) for kind in STARTS},
         "g": {"1": {"wall_ratio": SPREAD}},
+        "l": {"cold": {"ratio": SPREAD}, "due": {"ratio": SPREAD}},
         "s": {"credentials": 5_000, "expired": 0, "over_limit": 0, "reused": 0},
     }
 
@@ -56,14 +57,14 @@ def results(each: int = 1024) -> dict[str, Any]:
 def test_every_goal_has_a_row_that_holds_when_it_is_met() -> None:
     """Two goals are on two stores, and one is for each kind of start; with good results all hold."""
     found = list(rows(results()))
-    assert len(found) == 14
+    assert len(found) == 16
     assert [row.measure for row in found if not row.held] == []
 
 
 def test_nothing_measured_is_nothing_held() -> None:
     """Without results every row says so, and no row is left out."""
-    assert [row.held for row in rows({})] == [None] * 14
-    assert markdown({}).count("| not measured |") == 14
+    assert [row.held for row in rows({})] == [None] * 16
+    assert markdown({}).count("| not measured |") == 16
 
 
 @pytest.mark.parametrize(

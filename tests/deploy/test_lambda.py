@@ -64,6 +64,7 @@ def permitted() -> set[str]:
     walk(resources["Permissions"])
     walk(resources["Passes"])
     walk(resources["Workers"])
+    walk(resources["Steps"])
     return actions
 
 
@@ -73,6 +74,21 @@ def test_the_linter_finds_nothing() -> None:
         [Path(sys.executable).parent / "cfn-lint", TEMPLATE], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_sam_takes_it(tmp_path: Path) -> None:
+    """With its own linter, which asks nobody on the network."""
+    sam = Path(sys.executable).parent.parent / "sam" / "bin" / "sam"
+    if not sam.exists():
+        pytest.skip("SAM's own tool is not installed: `make test` does")
+    account = {"AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "SAM_CLI_TELEMETRY": "0", **account}
+    done = subprocess.run(
+        [sam, "validate", "--lint", "--template", TEMPLATE],
+        capture_output=True, text=True, timeout=120, check=False, env=env,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is a valid SAM Template" in done.stdout
 
 
 def test_the_configuration_beside_it_is_right() -> None:
