@@ -111,9 +111,7 @@ class Function:
             **self.env,
         }
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                command, cwd=self.task, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
+            process = subprocess.Popen(command, cwd=self.task, env=environment, stdout=log, stderr=log)
         self._process = process
         ends = time.monotonic() + READY_WITHIN_S
         while process.returncode is None and not _listens(self._ports[0]):
@@ -147,9 +145,23 @@ class Function:
         """End emulator and function at once, whatever they are doing."""
         process, self._process = self._process, None  # at once: another thread may start the next one
         if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            for pid in (*_descendants(process.pid), process.pid):  # the function has a process group of its own
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait(10)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Return the children of a process, and theirs."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])  # behind the name, which may hold anything
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found = [pid]
+    for one in found:
+        found += children.get(one, [])
+    return found[1:]
 
 
 def _free_port() -> int:
