@@ -154,8 +154,8 @@ class Dispatcher:
         self._lanes.setdefault(_lane_of(job), Lane()).add(job)
 
     def _turn_comes_soon(self, key: str, store: str) -> bool:
-        pace, lane = self.budget.pace(key), self._lanes.get((key, store))
-        return lane is None or (len(lane) < self.workers if pace is None else len(lane) * pace.interval_s <= GOOD_FOR_S)
+        pace, ahead = self.budget.pace(key), len(self._lanes.get((key, store), ()))
+        return ahead + len(self._unseen) < self.workers if pace is None else ahead * pace.interval_s <= GOOD_FOR_S
 
     @property
     def waiting(self) -> int:
