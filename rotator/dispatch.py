@@ -11,12 +11,13 @@ import heapq
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from rotator import outcomes, policy
 from rotator.budget import AHEAD_S
 from rotator.errors import Defect, RotatorError, StoreUnavailable
 from rotator.gates import Gate
+from rotator.job import FAR, Job, LaneKey, Ready
 from rotator.lanes import Lane
 from rotator.rotation import GOOD_FOR_S
 
@@ -44,60 +45,13 @@ FREE_S = 1.0
 """A rotation that begins so long after the last one of the same store takes no slot of its write quota: a fleet that
 never comes near the quota does not pay for sharing it."""
 
+READ_FOR_S = 10.0
+"""How long document and record that were read may be acted on. The claim makes any age safe: a token that was presented
+meanwhile is found claimed. Where hundreds wait for threads, reading each of them twice would be half of all calls; a
+person who logs in within these seconds finds the old token refreshed, and the own one left in place. The provider's
+cooldown is read anew sooner (`rotator.rotation.GOOD_FOR_S`)."""
+
 NEVER = datetime.min.replace(tzinfo=UTC)
-FAR = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(slots=True)
-class Job:
-    """One credential to look at.
-
-    Args:
-        deadline: When its access token ends; the earliest deadline goes first. None, unknown, is no deadline that could
-            be met or missed, and goes behind those that can: due again every quarter of an hour, enough of them would
-            take every slot of a tight budget for ever.
-        observed: What was already read, to be used while it is young.
-        start_at: When the budget demands the start, for the document at `version`; another one has times of its own.
-        pinned: Only the document at `version` was compared with all others; another one is left to who compares.
-        lane: The provider's and client's key, once it is due and waits for its turn.
-        key: The same, once it was looked at.
-        slot: When its request may leave; None without a budget.
-        lead_s: How long before its slot it began.
-        slot_ends: And until when.
-        due_at, begun_at: When it was planned, and when a thread took it first.
-    """
-
-    credential: Credential
-    deadline: datetime | None = None
-    observed: Observed | None = None
-    force: bool = False
-    horizon_s: float = 0.0
-    start_at: datetime | None = None
-    version: str = ""
-    pinned: bool = False
-    shared_with: str | None = None
-    lane: str = ""
-    key: str = ""
-    slot: datetime | None = None
-    lead_s: float = 0.0
-    slot_ends: datetime | None = None
-    due_at: datetime | None = None
-    begun_at: datetime | None = None
-    rounds: int = 0
-
-    @property
-    def order(self) -> tuple[datetime, str]:
-        """Earliest deadline first, then by name."""
-        return (self.deadline or FAR, self.credential.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A job was looked at and is due: it belongs into its lane."""
-
-
-LaneKey: TypeAlias = tuple[str, str]
-"""A provider's and client's key, and a store's name: what its jobs need slots of."""
 
 
 @dataclass(slots=True)
@@ -151,7 +105,7 @@ class Dispatcher:
             return
         self.rotation.warm_up(job.credential.provider)
         job.lane = observed.provider_key
-        self._lanes.setdefault(_lane_of(job), Lane()).add(job)
+        self._lanes.setdefault(job.needs, Lane()).add(job)
 
     def _turn_comes_soon(self, key: str, store: str) -> bool:
         pace, ahead = self.budget.pace(key), len(self._lanes.get((key, store), ()))
@@ -310,7 +264,7 @@ class Dispatcher:
 
     def _ended(self, job: Job, result: Outcome | Ready | BaseException) -> None:
         """Note what a job that had its slot says of the lead, and drop what is idle: a fleet may have a lane each."""
-        lane, gate = self._lanes[_lane_of(job)], self._gates.get(job.lane)
+        lane, gate = self._lanes[job.needs], self._gates.get(job.lane)
         lane.running -= 1
         if gate is not None and isinstance(result, outcomes.Deferred) and result.reason == "slot_missed":
             gate.missed(job.lead_s)
@@ -319,7 +273,7 @@ class Dispatcher:
         elif gate is not None and job.slot is not None and outcomes.sent_nothing(result):
             gate.give_back(job.slot)
         if not (lane.running or len(lane)):
-            del self._lanes[_lane_of(job)]
+            del self._lanes[job.needs]
             if gate is not None and gate.idle:
                 del self._gates[job.lane]
 
@@ -348,7 +302,7 @@ class Dispatcher:
         latest = self.latest(job.credential)
         if latest and self.clock.now() > latest:
             return outcomes.Deferred(job.credential.name, "no_time_left", None)
-        if observed is None or observed.in_bulk or self.clock.now() - observed.at > timedelta(seconds=GOOD_FOR_S):
+        if observed is None or observed.in_bulk or self.clock.now() - observed.at > timedelta(seconds=READ_FOR_S):
             try:
                 observed = self.observer.observe(
                     job.credential,
@@ -394,7 +348,3 @@ class Dispatcher:
         job.observed = None
         self.add(job)
         return True
-
-
-def _lane_of(job: Job) -> LaneKey:
-    return job.lane, job.credential.store

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from rotator import outcomes
 from rotator.agenda import Agenda, Taken
-from rotator.dispatch import Job
 from rotator.grants import GrantIndex
+from rotator.job import Job
 from rotator.looks import Sight, Unseen
 from rotator.schedule import Planned
 

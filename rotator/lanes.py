@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
-    from rotator.dispatch import Job
+    from rotator.job import Job
 
 IN_TIME_S = 5.0
 """A request has to leave so long before the token's end to count as in time: the answer takes its time, and so does

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from rotator import outcomes, policy
 from rotator.addresses import normal
 from rotator.bell import Bell, Stop
-from rotator.dispatch import Dispatcher, Job
+from rotator.dispatch import Dispatcher
 from rotator.documents import stored_tokens
 from rotator.errors import Defect, RotatorError
 from rotator.grants import GrantIndex
+from rotator.job import Job
 from rotator.model import Malformed
 from rotator.observe import Observed, ProviderReads
 from rotator.rotation import GOOD_FOR_S

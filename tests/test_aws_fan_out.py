@@ -10,12 +10,12 @@ import boto3
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from rotator import aws_fan_out, aws_lambda
+from rotator import aws_events, aws_fan_out
 from rotator.aws_fan_out import Order, send
 from rotator.errors import ConfigError, StoreError
 from rotator.operations import Operations
 from tests.integration.conftest import table
-from tests.test_aws_lambda import Context, deployed, names, sandbox, seed
+from tests.test_aws_events import Context, deployed, names, sandbox, seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def queue(
     made = Queue(moto_url, new_name("orders").replace("/", "-"))
     monkeypatch.setenv("ROTATOR_QUEUE_URL", made.url)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", moto_url)
-    monkeypatch.setattr(aws_lambda, "_CLIENTS", {})
+    monkeypatch.setattr(aws_events, "_CLIENTS", {})
     yield made
     made.client.delete_queue(QueueUrl=made.url)
 
@@ -58,24 +58,24 @@ def queue(
 def test_what_is_due_is_sent_and_workers_rotate_it(deployed: SandboxServer, queue: Queue, names: list[str]) -> None:
     """The dispatcher sends no token request; two workers do the rest, and a second dispatch finds nothing."""
     seed(deployed, due=True)
-    assert aws_lambda.handler(FAN_OUT, Context(300)) == {"sent": 2, "not_sent": [], "not_looked_at": 0, "problems": []}
+    assert aws_events.handler(FAN_OUT, Context(300)) == {"sent": 2, "not_sent": [], "not_looked_at": 0, "problems": []}
     assert deployed.face("dailypay").report.requests == 0
     messages = queue.messages()
     assert sorted(json.loads(one["body"])["credential"] for one in messages) == sorted(names)
     for message in messages:
-        assert aws_lambda.handler({"Records": [message]}, Context(300)) == {"batchItemFailures": []}
+        assert aws_events.handler({"Records": [message]}, Context(300)) == {"batchItemFailures": []}
     assert deployed.face("dailypay").report.spent_twice == ()
-    assert aws_lambda.handler({"horizon": 60, "fan_out": True}, Context(300))["sent"] == 0
+    assert aws_events.handler({"horizon": 60, "fan_out": True}, Context(300))["sent"] == 0
 
 
 def test_every_message_twice_and_in_any_order_is_one_rotation_each(deployed: SandboxServer, queue: Queue) -> None:
     """Standard queues deliver at least once, in any order."""
     seed(deployed, due=True)
-    aws_lambda.handler(FAN_OUT, Context(300))
+    aws_events.handler(FAN_OUT, Context(300))
     messages = 2 * queue.messages()
     random.Random(4).shuffle(messages)
     for message in messages:
-        assert aws_lambda.handler({"Records": [message]}, Context(300)) == {"batchItemFailures": []}
+        assert aws_events.handler({"Records": [message]}, Context(300)) == {"batchItemFailures": []}
     report = deployed.face("dailypay").report
     assert (report.requests, report.spent_twice) == (2, ())
 
@@ -85,22 +85,22 @@ def test_a_worker_leaves_a_document_that_nobody_compared(
 ) -> None:
     """Somebody logged in since: the message is done with, nothing is sent, and the next schedule finds what is due."""
     seed(deployed, due=True)
-    aws_lambda.handler(FAN_OUT, Context(300))
+    aws_events.handler(FAN_OUT, Context(300))
     messages = queue.messages()
     seed(deployed, due=True)
-    assert aws_lambda.handler({"Records": messages}, Context(300)) == {"batchItemFailures": []}
+    assert aws_events.handler({"Records": messages}, Context(300)) == {"batchItemFailures": []}
     assert deployed.face("dailypay").report.requests == 0
-    assert aws_lambda.handler(FAN_OUT, Context(300))["sent"] == 2
+    assert aws_events.handler(FAN_OUT, Context(300))["sent"] == 2
 
 
 def test_two_that_share_a_grant_are_told_and_not_sent(deployed: SandboxServer, queue: Queue, names: list[str]) -> None:
     """A worker sees one of them only, so that the dispatcher has to tell."""
     seed(deployed, due=True)
-    app = aws_lambda._app({})
+    app = aws_events._app({})
     first, second = (app.credential(name) for name in names)
     fields = dict(app.stores["main"].read(first.secret).content.fields)  # type: ignore[union-attr]
     Operations(app).put(second, json.dumps(fields))
-    report = aws_lambda.handler(FAN_OUT, Context(300))
+    report = aws_events.handler(FAN_OUT, Context(300))
     assert report["sent"] == 0
     assert sorted(problem.split(":")[0] for problem in report["problems"]) == sorted(names)
     assert queue.messages() == []
@@ -117,20 +117,20 @@ def test_two_that_share_a_grant_are_told_however_far_apart(
 def test_a_worker_reads_its_own_credentials_only(deployed: SandboxServer, queue: Queue, names: list[str]) -> None:
     """A batch of ten must not cost the reading of a fleet."""
     seed(deployed, due=True)
-    aws_lambda.handler(FAN_OUT, Context(300))
+    aws_events.handler(FAN_OUT, Context(300))
     message = queue.messages()[0]
-    store: Any = aws_lambda._app({}).stores["main"]
+    store: Any = aws_events._app({}).stores["main"]
     read: list[str] = []
     real = store.read
     store.read = lambda secret: (read.append(secret), real(secret))[1]
-    aws_lambda.handler({"Records": [message]}, Context(300))
+    aws_events.handler({"Records": [message]}, Context(300))
     assert set(read) == {json.loads(message["body"])["credential"]}
 
 
 def test_a_dispatcher_whose_time_runs_out_says_what_it_left(deployed: SandboxServer, queue: Queue) -> None:
     """What was not looked at is counted; the next schedule looks at it."""
     seed(deployed, due=True)
-    report = aws_lambda.handler(FAN_OUT, Context(1))
+    report = aws_events.handler(FAN_OUT, Context(1))
     assert (report["sent"], report["not_looked_at"]) == (0, 2)
 
 
@@ -138,7 +138,7 @@ def test_a_fan_out_without_a_queue_says_so(deployed: SandboxServer, monkeypatch:
     """In the event's own terms."""
     monkeypatch.delenv("ROTATOR_QUEUE_URL", raising=False)
     with pytest.raises(ConfigError, match="there is no queue"):
-        aws_lambda.handler(FAN_OUT, Context(300))
+        aws_events.handler(FAN_OUT, Context(300))
 
 
 def test_a_queue_that_does_not_exist_is_told(deployed: SandboxServer, queue: Queue) -> None:
@@ -184,7 +184,7 @@ def test_messages_that_are_not_taken_are_named() -> None:
 )
 def test_a_message_that_is_none_comes_back(deployed: SandboxServer, body: str) -> None:
     """It ends in the dead-letter queue; the rest of its batch is done."""
-    answer = aws_lambda.handler({"Records": [{"messageId": "1", "body": body}]}, None)
+    answer = aws_events.handler({"Records": [{"messageId": "1", "body": body}]}, None)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}]}
     assert deployed.face("dailypay").report.requests == 0
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from rotator import aws_lambda
+from rotator import aws_events
 from rotator.aws_rotation_function import Step
 from rotator.errors import ConfigError, StoreError, StoreRejected
 from rotator.outcomes import Rotated
 from tests.integration.conftest import table
-from tests.test_aws_lambda import Context, deployed, names, sandbox, seed
+from tests.test_aws_events import Context, deployed, names, sandbox, seed
 
 if TYPE_CHECKING:
     from rotator.testing.sandbox import SandboxServer
@@ -38,7 +38,7 @@ class Manager:
 
     def ask(self, step: str, **more: str) -> None:
         event = {"Step": step, "SecretId": self.secret, "ClientRequestToken": self.token, **more}
-        assert aws_lambda.handler(event, Context(300)) == {}
+        assert aws_events.handler(event, Context(300)) == {}
 
     @property
     def labels(self) -> dict[str, list[str]]:
@@ -63,7 +63,7 @@ def manager(deployed: SandboxServer, moto_url: str, names: list[str]) -> Manager
 
 def made_client() -> tuple[str, Any]:
     """Return the client that the steps are done with, and where it is kept."""
-    [found] = [(name, made) for name, made in aws_lambda._CLIENTS.items() if name.startswith("secretsmanager")]
+    [found] = [(name, made) for name, made in aws_events._CLIENTS.items() if name.startswith("secretsmanager")]
     return found
 
 
@@ -100,7 +100,7 @@ def test_the_four_steps_make_a_new_version_current(deployed: SandboxServer, mana
     assert manager.document["refresh_token"] != before["refresh_token"]
     report = deployed.face("dailypay").report
     assert (report.requests, report.spent_twice) == (1, ())
-    app = aws_lambda._app({})
+    app = aws_events._app({})
     [outcome] = app.passes.run([app.credential(manager.secret)], horizon_s=0.0, force=True)
     assert isinstance(outcome, Rotated)  # so the token that is stored is the living one
 
@@ -132,10 +132,10 @@ def test_a_step_that_breaks_off_is_taken_up_again(
     manager.ask("setSecret")  # makes the client
     name, real = made_client()
     for step in STEPS:
-        aws_lambda._CLIENTS[name] = DiesOnce(real, call, after=after)
+        aws_events._CLIENTS[name] = DiesOnce(real, call, after=after)
         with contextlib.suppress(Killed):
             manager.ask(step)
-        aws_lambda._CLIENTS[name] = real
+        aws_events._CLIENTS[name] = real
         for again in STEPS[: STEPS.index(step) + 1]:
             manager.ask(again)
     assert manager.current == manager.token
@@ -147,7 +147,7 @@ def test_a_step_that_breaks_off_is_taken_up_again(
 def test_a_later_rotation_is_not_undone(deployed: SandboxServer, manager: Manager) -> None:
     """The version that was named holds a spent token by then: it does not become current, and no label stays."""
     manager.ask("createSecret")
-    app = aws_lambda._app({})
+    app = aws_events._app({})
     app.passes.run([app.credential(manager.secret)], horizon_s=0.0, force=True)
     newer = manager.document
     with pytest.raises(StoreRejected, match="was rotated again or edited meanwhile"):
@@ -203,7 +203,7 @@ def test_a_step_before_the_first_is_refused(manager: Manager, step: str) -> None
 def test_an_event_that_cannot_be_served_says_why(deployed: SandboxServer, event: dict[str, Any], what: str) -> None:
     """In the event's own terms, and nothing is sent."""
     with pytest.raises(ConfigError, match=what):
-        aws_lambda.handler(event, None)
+        aws_events.handler(event, None)
     assert deployed.face("dailypay").report.requests == 0
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from rotator.collecting import paused
+
 
 def main() -> None:
     """Run `rotator` and exit with its code."""
     try:
-        from rotator.cli.commands import run  # noqa: PLC0415 - so that a missing extra gets a clear answer
+        with paused():
+            from rotator.cli.commands import run  # noqa: PLC0415 - so that a missing extra gets a clear answer
     except ModuleNotFoundError as error:
         if error.name not in {"click", "rich"}:
             raise

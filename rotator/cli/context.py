@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
 from rotator.bell import Stop
+from rotator.collecting import paused
 from rotator.config.load import load_config
 from rotator.errors import ConfigError, Problem, Refused, RotatorError
 from rotator.wiring import App, Surroundings, build, of_shard, with_discovered
@@ -48,6 +50,7 @@ class Context:
     undiscovered: list[RotatorError] = field(default_factory=list)
     _settings: Settings | None = None
     _meters: Meters | None = None
+    _reloads: bool = False
 
     @property
     def settings(self) -> Settings:
@@ -58,7 +61,8 @@ class Context:
         """
         if self._settings is None:
             path = self.config or self.env.get("ROTATOR_CONFIG") or DEFAULT_CONFIG
-            self._settings = load_config(path, self.env)
+            with contextlib.nullcontext() if self._reloads else paused():
+                self._settings = load_config(path, self.env)
         return self._settings
 
     def app(self, mode: Mode, shard: Shard | None = None) -> App:
@@ -76,7 +80,8 @@ class Context:
         if mode == "daemon" and self.settings.http:
             self._meters = self._meters or _new_meters(surroundings)
             surroundings = replace(surroundings, meters=self._meters)
-        app = build(self.settings, mode, surroundings)
+        with contextlib.nullcontext() if self._reloads else paused():
+            app = build(self.settings, mode, surroundings)
         if mode == "daemon":
             self._settings = None  # it runs for months, and the parts have what they need
             return of_shard(app, shard) if shard else app
@@ -91,7 +96,7 @@ class Context:
         Raises:
             ConfigError: The configuration cannot be used.
         """
-        self._settings = None
+        self._settings, self._reloads = None, True
         return self.app(mode, shard)
 
     def exit_code(self, code: Exit) -> Exit:

@@ -6,7 +6,8 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from rotator import aws_lambda, outcomes
+from rotator import aws_events, outcomes
+from rotator.dispatch import READ_FOR_S
 from rotator.stores.local import LocalSecretStore
 from rotator.token_endpoint import HttpTokenEndpoint
 
@@ -33,7 +34,7 @@ def test_a_provider_is_not_asked_that_may_answer_after_the_functions_end(stage: 
     two_providers(stage)
     app = stage.app()
 
-    results = {one.name: one for one in aws_lambda._run(app, app.credentials, CONTEXT, 900.0)}
+    results = {one.name: one for one in aws_events._run(app, app.credentials, CONTEXT, 900.0)}
 
     assert results["alpha"] == outcomes.Deferred("alpha", "no_time_left", None)
     assert isinstance(results["beta"], outcomes.Rotated)
@@ -69,7 +70,7 @@ def test_a_slow_reading_does_not_carry_a_request_over_the_end(stage: Stage, monk
     def slow_send(self: Any, request: Any, **more: Any) -> Any:
         sent.append(stage.clock.now())
         answer = send(self, request, **more)
-        stage.advance(3.0)
+        stage.advance(READ_FOR_S + 1)
         return answer
 
     def slow_read(self: Any, secret: str) -> Any:
@@ -79,7 +80,7 @@ def test_a_slow_reading_does_not_carry_a_request_over_the_end(stage: Stage, monk
 
     monkeypatch.setattr(HttpTokenEndpoint, "refresh", slow_send)
     monkeypatch.setattr(LocalSecretStore, "read", slow_read)
-    until = stage.clock.now() + timedelta(seconds=10)
+    until = stage.clock.now() + timedelta(seconds=READ_FOR_S + 10)
 
     results = app.passes.run(app.credentials, horizon_s=900.0, until=until)
 
@@ -93,6 +94,6 @@ def test_a_function_without_a_known_end_asks_everybody(stage: Stage) -> None:
     two_providers(stage)
     app = stage.app()
 
-    results = aws_lambda._run(app, app.credentials, None, 900.0)
+    results = aws_events._run(app, app.credentials, None, 900.0)
 
     assert {type(one) for one in results} == {outcomes.Rotated}

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
 from rotator.bell import Stop
-from rotator.dispatch import Dispatcher, Job
+from rotator.dispatch import Dispatcher
 from rotator.errors import StoreUnavailable
+from rotator.job import Job
 from rotator.limits import RateLimit
 from rotator.observe import Observed, Observer
 from rotator.rotation import Rotation

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from rotator import outcomes
 from rotator.bell import Bell
-from rotator.dispatch import Dispatcher, Job
+from rotator.dispatch import Dispatcher
+from rotator.job import Job
 from tests.app.stage import poll
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from rotator.dispatch import Dispatcher, Job
+from rotator.dispatch import Dispatcher
 from rotator.gates import FIRST_LEAD_S, LONGEST_LEAD_S, Gate
+from rotator.job import Job
 from rotator.limits import Pace
 from rotator.observe import Observed
 from rotator.outcomes import Rotated

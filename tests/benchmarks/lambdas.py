@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from rotator import aws_lambda
+from rotator import aws_events
 from tests.benchmarks.figures import Spread, ratios
 from tests.benchmarks.fleets import ENVIRONMENT, TABLE, Age, Fleet, fleet, name_of
 from tests.benchmarks.floors import PREFIX, AwsFloor, NoJournal
@@ -81,7 +81,7 @@ def _due(made: Fleet, due: int, rounds: int) -> dict[str, Any]:
     taken: dict[str, list[float]] = {"rotator": [], "floor": []}
 
     def ours() -> None:
-        report = aws_lambda.handler({"horizon": "2h"}, Context())  # as long as a token lives: all are due
+        report = aws_events.handler({"horizon": "2h"}, Context())  # as long as a token lives: all are due
         if len(report["rotated"]) != due:
             raise AssertionError(f"{len(report['rotated'])} of {due} were rotated; {report['deferred'][:1]}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotator.dispatch import Job
+from rotator.job import Job
 from rotator.lanes import IN_TIME_S, Lane
 from tests.core.parts import NOW
 from tests.rotation.world import credential

@@ -14,7 +14,7 @@ import boto3
 import pytest
 import yaml
 
-from rotator import aws_lambda, aws_session
+from rotator import aws_events, aws_session
 from rotator.config.load import load_config
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, SandboxServer
 from tests.integration.conftest import table
@@ -159,23 +159,23 @@ def fleet(
         }.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(aws_session, "_SHARED", [])
-        monkeypatch.setattr(aws_lambda, "_APPS", {})
-        monkeypatch.setattr(aws_lambda, "_CLIENTS", {})
+        monkeypatch.setattr(aws_events, "_APPS", {})
+        monkeypatch.setattr(aws_events, "_CLIENTS", {})
         yield sandbox
 
 
 def test_the_policy_names_exactly_what_is_called(fleet: SandboxServer, calls: set[str]) -> None:
     """A dispatch, a worker's batch and a pass: no call without its permission, and no permission without its call."""
-    report = aws_lambda.handler({"fan_out": True}, None)
+    report = aws_events.handler({"fan_out": True}, None)
     assert report["sent"] == FLEET, report
     queue = boto3.client("sqs", endpoint_url=os.environ["AWS_ENDPOINT_URL_SQS"], region_name=REGION)
     [message, *_] = queue.receive_message(QueueUrl=os.environ["ROTATOR_QUEUE_URL"])["Messages"]
     record = {"messageId": "1", "body": message["Body"]}
-    assert aws_lambda.handler({"Records": [record]}, None) == {"batchItemFailures": []}
+    assert aws_events.handler({"Records": [record]}, None) == {"batchItemFailures": []}
     # A discovered one, by its name alone.
     by_name = {"messageId": "2", "body": json.loads(message["Body"])["credential"]}
-    assert aws_lambda.handler({"Records": [by_name]}, None) == {"batchItemFailures": []}
-    assert len(aws_lambda.handler({}, None)["rotated"]) == FLEET - 1
+    assert aws_events.handler({"Records": [by_name]}, None) == {"batchItemFailures": []}
+    assert len(aws_events.handler({}, None)["rotated"]) == FLEET - 1
     assert calls == permitted()
 
 

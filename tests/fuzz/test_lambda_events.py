@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotator import aws_lambda
+from rotator import aws_events
 from rotator.errors import ConfigError
 from tests.effort import tried
 from tests.fuzz.apps import local_app
@@ -39,14 +39,14 @@ REPORT = {"rotated", "fresh", "deferred", "failed"}
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A handler whose one credential was never seeded, so that nothing is sent."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aws_lambda, "_APPS", {"app": local_app(tmp_path_factory.mktemp("lambda"))})
+        patch.setattr(aws_events, "_APPS", {"app": local_app(tmp_path_factory.mktemp("lambda"))})
         yield
 
 
 def handled(event: Any) -> dict[str, Any] | None:
     """Handle an event; None when it is refused."""
     try:
-        answer = aws_lambda.handler(event, None)
+        answer = aws_events.handler(event, None)
     except ConfigError as error:
         assert_secret(error, INSIDE, PROCESS)
         return None

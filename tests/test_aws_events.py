@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rotator import aws_lambda, aws_session
+from rotator import aws_events, aws_session
 from rotator.errors import ConfigError
 from rotator.operations import Operations
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, SandboxServer
@@ -77,12 +77,12 @@ def deployed(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(aws_session, "_SHARED", [])
-    monkeypatch.setattr(aws_lambda, "_APPS", {})
+    monkeypatch.setattr(aws_events, "_APPS", {})
     return sandbox
 
 
 def seed(sandbox: SandboxServer, *, due: bool) -> None:
-    app = aws_lambda._app(os.environ)
+    app = aws_events._app(os.environ)
     for credential in app.credentials:
         answer = dict(sandbox.face("dailypay").login(DEFAULT_CLIENT_ID))
         if due:
@@ -94,31 +94,31 @@ def seed(sandbox: SandboxServer, *, due: bool) -> None:
 def test_a_schedule_makes_one_pass_and_returns_its_report(deployed: SandboxServer, names: list[str]) -> None:
     """An empty event rotates what is due, and says so in the form of `once --json`."""
     seed(deployed, due=True)
-    report = aws_lambda.handler({}, Context(300))
+    report = aws_events.handler({}, Context(300))
     assert sorted(one["name"] for one in report["rotated"]) == sorted(names)
     assert (report["fresh"], report["deferred"], report["failed"]) == (0, [], [])
-    assert aws_lambda.handler({"detail": {"horizon": "1m"}}, Context(300))["fresh"] == 2
+    assert aws_events.handler({"detail": {"horizon": "1m"}}, Context(300))["fresh"] == 2
 
 
 def test_an_event_may_name_credentials(deployed: SandboxServer, names: list[str]) -> None:
     """`names` narrows the pass."""
     seed(deployed, due=True)
-    report = aws_lambda.handler({"names": names[:1], "horizon": 60}, None)
+    report = aws_events.handler({"names": names[:1], "horizon": 60}, None)
     assert [one["name"] for one in report["rotated"]] == names[:1]
 
 
 def test_configuration_and_clients_are_made_once_per_sandbox(deployed: SandboxServer) -> None:
     """A second event finds the parts of the first."""
     seed(deployed, due=False)
-    before = aws_lambda._app({})
-    aws_lambda.handler({}, None)
-    assert aws_lambda._app({}) is before
+    before = aws_events._app({})
+    aws_events.handler({}, None)
+    assert aws_events._app({}) is before
 
 
 def test_nothing_is_started_when_the_time_runs_out(deployed: SandboxServer) -> None:
     """A function about to end defers what is due, and sends nothing."""
     seed(deployed, due=True)
-    report = aws_lambda.handler({}, Context(1))
+    report = aws_events.handler({}, Context(1))
     assert {one["reason"] for one in report["deferred"]} == {"no_time_left"}
     assert deployed.face("dailypay").report.requests == 0
 
@@ -132,7 +132,7 @@ def test_a_queue_batch_reports_only_what_is_to_come_again(deployed: SandboxServe
         {"messageId": "2", "body": names[1]},
         {"messageId": "3", "body": "nobody"},
     ]
-    failed = {one["itemIdentifier"] for one in aws_lambda.handler({"Records": records}, None)["batchItemFailures"]}
+    failed = {one["itemIdentifier"] for one in aws_events.handler({"Records": records}, None)["batchItemFailures"]}
     assert "3" in failed
     assert len(failed & {"1", "2"}) >= 1
 
@@ -141,8 +141,8 @@ def test_a_message_that_comes_twice_does_no_harm(deployed: SandboxServer, names:
     """Two messages for one credential are one rotation."""
     seed(deployed, due=True)
     records = [{"messageId": "1", "body": names[0]}, {"messageId": "2", "body": names[0]}]
-    assert aws_lambda.handler({"Records": records}, None) == {"batchItemFailures": []}
-    assert aws_lambda.handler({"Records": records}, None) == {"batchItemFailures": []}
+    assert aws_events.handler({"Records": records}, None) == {"batchItemFailures": []}
+    assert aws_events.handler({"Records": records}, None) == {"batchItemFailures": []}
     assert deployed.face("dailypay").report.requests == 1
 
 
@@ -158,7 +158,7 @@ def test_a_message_that_comes_twice_does_no_harm(deployed: SandboxServer, names:
 def test_an_event_that_cannot_be_served_says_why(deployed: SandboxServer, event: dict[str, Any], what: str) -> None:
     """A malformed event is a ConfigError in its own terms, and nothing is sent."""
     with pytest.raises(ConfigError, match=what):
-        aws_lambda.handler(event, None)
+        aws_events.handler(event, None)
     assert deployed.face("dailypay").report.requests == 0
 
 
@@ -167,9 +167,9 @@ def test_a_local_state_is_refused_on_lambda(monkeypatch: pytest.MonkeyPatch) -> 
     text = "version: 1\nstores: {a: {type: local, path: a.db}}\nproviders: {p: {profile: generic, "
     text += "token_endpoint: 'https://id.example/t'}}\ncredentials: [{name: c, provider: p, client_id: i}]\n"
     monkeypatch.setenv("ROTATOR_CONFIG_YAML", text)
-    monkeypatch.setattr(aws_lambda, "_APPS", {})
+    monkeypatch.setattr(aws_events, "_APPS", {})
     with pytest.raises(ConfigError, match="state"):
-        aws_lambda.handler({}, None)
+        aws_events.handler({}, None)
 
 
 def test_importing_the_handler_imports_nothing_of_other_homes() -> None:
