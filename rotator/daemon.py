@@ -347,6 +347,10 @@ class Daemon:
             shown.meters.show(self._fleet.board, self._cooldowns)
         clock = self.app.surroundings.clock
         self._web = Web(self._fleet.board, shown.meters, clock, local=shown.local, token=shown.token)
+        try:
+            _ = shown.token and shown.token()
+        except RotatorError as error:  # it may come later: it is read anew for each request
+            self._log("the token of http cannot be read", problems=str(error))
         if self._listener is None:
             listener = Listener(shown.listen, self._answer)
             listener.start()

@@ -151,6 +151,18 @@ def test_a_token_is_read_anew_for_each_request(listening: Stage) -> None:
         assert ask(daemon, "/metrics", Authorization=f"Bearer {TOKEN}-2")[0] == 503
 
 
+def test_a_token_that_is_not_there_is_told_at_the_start(listening: Stage) -> None:
+    """In the log; the daemon works, and whoever asks is refused."""
+    stage = listening
+    stage.ready()
+    stage.config["http"]["token"] = {"env": "NOT_SET"}
+    with running(stage) as daemon:
+        [facts] = daemon.noted("the token of http cannot be read")
+        assert "NOT_SET" in facts["problems"]
+        assert ask(daemon, "/metrics")[0] == 503
+        assert ask(daemon, "/healthz")[0] == 200
+
+
 def test_a_reload_moves_the_listener_and_keeps_the_counts(listening: Stage) -> None:
     """It listens where the new configuration says, begins when there is one and ends when there is none."""
     stage = listening
