@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from rotator.looks import Sight
     from rotator.model import Credential
     from rotator.outcomes import Outcome, State
 
@@ -32,6 +33,8 @@ class Line:
         grant_ends_at: Of the refresh token, where the provider says so.
         reason: What is wrong, in words; empty when nothing is.
         action: What a person is to do; empty when nothing.
+        issued_at: Of the access token, as far as that is known.
+        rotated_at: When rotator rotated it last.
     """
 
     credential: Credential
@@ -41,6 +44,8 @@ class Line:
     grant_ends_at: datetime | None = None
     reason: str = ""
     action: str = ""
+    issued_at: datetime | None = None
+    rotated_at: datetime | None = None
 
     def ready(self, now: datetime) -> bool | None:
         """Return whether readers have a token that works, and no person is needed; None before the first look."""
@@ -110,35 +115,36 @@ class Board:
         """Show a credential no longer."""
         self._lines.pop(name, None)
 
-    def seen(
-        self,
-        credential: Credential,
-        *,
-        expires_at: datetime | None,
-        fresh_until: datetime | None,
-        grant_ends_at: datetime | None,
-    ) -> None:
-        """Take over what a look found.
+    def seen(self, sight: Sight) -> None:
+        """Take over what a look found; what is due now is told more of by its job."""
+        state: State = "fresh" if sight.look_at else "due"
+        self._lines[sight.credential.name] = Line(
+            sight.credential,
+            state,
+            sight.deadline,
+            sight.look_at,
+            sight.grant_ends_at,
+            issued_at=sight.issued_at,
+            rotated_at=sight.rotated_at,
+        )
 
-        Args:
-            fresh_until: When it is due; None is now, and a job is about to tell more.
-        """
-        state: State = "fresh" if fresh_until else "due"
-        self._lines[credential.name] = Line(credential, state, expires_at, fresh_until, grant_ends_at)
-
-    def done(self, credential: Credential, outcome: Outcome, next_at: datetime | None) -> None:
+    def done(self, credential: Credential, outcome: Outcome, next_at: datetime | None, *, now: datetime) -> None:
         """Take over what became of a credential; what an outcome leaves open stays as it was known."""
         known = self._lines.get(credential.name) or Line(credential)
         state = outcomes.state_of(outcome)
         expires_at, grant_ends_at = known.expires_at, known.grant_ends_at
+        issued_at, rotated_at = known.issued_at, known.rotated_at
         reason = action = ""
         match outcome:
             case outcomes.Rotated():
                 expires_at, grant_ends_at = outcome.expires_at, outcome.grant_ends_at
+                issued_at = rotated_at = now
             case outcomes.Fresh():
                 expires_at = outcome.expires_at
             case outcomes.Deferred():
                 reason = f"{outcome.reason}: {outcome.error}" if outcome.error else outcome.reason
             case outcomes.Failed():
                 reason, action = outcome.error, outcome.action
-        self._lines[credential.name] = Line(credential, state, expires_at, next_at, grant_ends_at, reason, action)
+        self._lines[credential.name] = Line(
+            credential, state, expires_at, next_at, grant_ends_at, reason, action, issued_at, rotated_at
+        )

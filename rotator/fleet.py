@@ -144,8 +144,7 @@ class Fleet:
         self._plan(watched, seen.look_at or now, seen.refresh_at)
         if self.board:
             self.board.lanes[seen.lane] = seen.credential.provider.name
-            ends = seen.grant_ends_at
-            self.board.seen(seen.credential, expires_at=seen.deadline, fresh_until=seen.look_at, grant_ends_at=ends)
+            self.board.seen(seen)
 
     def jobs(self) -> list[Job]:
         """Return the jobs that are due."""
@@ -227,7 +226,7 @@ class Fleet:
                 assert_never(outcome)
         self._plan(watched, at, refresh_at)
         if self.board:
-            self.board.done(job.credential, outcome, at)
+            self.board.done(job.credential, outcome, at, now=self.clock.now())
             if job.begun_at and job.due_at:
                 self.board.lag((job.begun_at - job.due_at).total_seconds())
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from rotator import policy
 from rotator.discovery import Listing, ask
+from rotator.documents import stored_tokens
 from rotator.errors import Defect, RotatorError
 from rotator.grants import packed
 from rotator.ledger import SecretLedger, secret_key
-from rotator.model import Listed, TokenTimes
+from rotator.model import Listed, Malformed, TokenTimes
 from rotator.observe import Observed, ProviderReads, key_of_client
 from rotator.passes import chunk_of, cut, planned_of
 from rotator.records import StateRecord, is_settled, stored_digest
@@ -59,6 +60,8 @@ class Sight:
         newest: The digest of the refresh token in the document, empty for none.
         spent: The digests of those that were presented for it (`rotator.grants.packed`).
         grant_ends_at: When that in the document ends, where the provider says so.
+        issued_at: When the access token was issued, if that is known.
+        rotated_at: When rotator rotated it last.
     """
 
     credential: Credential
@@ -70,6 +73,8 @@ class Sight:
     newest: str
     spent: bytes
     grant_ends_at: datetime | None = None
+    issued_at: datetime | None = None
+    rotated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +309,17 @@ def _of_record(credential: Credential, found: Listed, record: StateRecord) -> Si
     spent = packed(record.digests)
     lane = key_of_client(credential, credential.client_id)
     return Sight(
-        credential, found.version, lane, last.expires_at, due_at, due_at, grant.digest, spent, grant.expires_at
+        credential,
+        found.version,
+        lane,
+        last.expires_at,
+        due_at,
+        due_at,
+        grant.digest,
+        spent,
+        grant.expires_at,
+        issued_at=last.at,
+        rotated_at=last.at,
     )
 
 
@@ -316,6 +331,7 @@ def _found(credential: Credential, observed: Observed | RotatorError) -> Found:
     decision = policy.decide(situation)
     until = decision.until if isinstance(decision, policy.Fresh) else None
     newest, grant = stored_digest(situation.stored), situation.record.grant
+    tokens = stored_tokens(situation.stored, credential.provider)
     return Sight(
         credential,
         situation.stored.version,
@@ -326,4 +342,6 @@ def _found(credential: Credential, observed: Observed | RotatorError) -> Found:
         newest,
         packed(situation.record.digests),
         grant.expires_at if grant and grant.digest == newest else None,
+        issued_at=None if isinstance(tokens, Malformed) else tokens.issued_at,
+        rotated_at=situation.record.last.at if situation.record.last else None,
     )

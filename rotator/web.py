@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hmac
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from rotator.addresses import is_loopback
 from rotator.errors import RotatorError
+from rotator.reports import instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from rotator.board import Board
+    from rotator.board import Board, Line
     from rotator.metrics import Meters
     from rotator.ports import Clock
     from rotator.redact import Secret
@@ -28,10 +31,23 @@ Headers = list[tuple[str, str]]
 TEXT = "text/plain; charset=utf-8"
 COMMON: Headers = [
     ("Cache-Control", "no-store"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
     ("Referrer-Policy", "no-referrer"),
     ("X-Content-Type-Options", "nosniff"),
 ]
+
+
+POLICY = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+PAGE_POLICY = (
+    POLICY[0],
+    "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+)
+"""What the status page may load: its own script and style, and `/status.json`."""
+
+PAGE = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +88,8 @@ class Web:
         """Answer one request."""
         answer = self._answer(environ)
         headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
+        if not any(name == PAGE_POLICY[0] for name, _ in answer.headers):
+            headers.append(POLICY)
         start_response(f"{answer.status.value} {answer.status.phrase}", [*headers, *COMMON, *answer.headers])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
@@ -86,8 +104,12 @@ class Web:
                 return self._readiness()
             case "/metrics":
                 return self._refusal(environ) or self._metrics(environ)
+            case "/status.json":
+                return self._refusal(environ) or self._status()
+            case path if path in PAGE:
+                return self._refusal(environ) or _file(path)
             case _:
-                return Answer.text(HTTPStatus.NOT_FOUND, "there are /healthz, /readyz and /metrics")
+                return Answer.text(HTTPStatus.NOT_FOUND, "there are /, /status.json, /metrics, /healthz and /readyz")
 
     def _readiness(self) -> Answer:
         troubles = self.board.unready()
@@ -98,6 +120,10 @@ class Web:
     def _metrics(self, environ: Mapping[str, Any]) -> Answer:
         body, content_type = self.meters.scrape(environ.get("HTTP_ACCEPT", ""))
         return Answer(HTTPStatus.OK, body, content_type)
+
+    def _status(self) -> Answer:
+        body = json.dumps({"credentials": [_shown(line) for line in self.board.lines()]}, ensure_ascii=False)
+        return Answer(HTTPStatus.OK, body.encode(), "application/json")
 
     # -------------------------------------------------------------------------------------------------- who may
 
@@ -119,6 +145,30 @@ class Web:
         challenges = [("WWW-Authenticate", 'Bearer realm="rotator"'), ("WWW-Authenticate", 'Basic realm="rotator"')]
         what = "this needs the token of http.token: Authorization: Bearer TOKEN, or as a browser's password"
         return Answer.text(HTTPStatus.UNAUTHORIZED, what, challenges)
+
+
+def _shown(line: Line) -> dict[str, str | None]:
+    """Return a line as `status --json` has it, with `issued_at` besides."""
+    return {
+        "name": line.credential.name,
+        "provider": line.credential.provider.name,
+        "store": line.credential.store,
+        "state": line.state,
+        "issued_at": instant(line.issued_at),
+        "expires_at": instant(line.expires_at),
+        "next_refresh_at": instant(line.next_at),
+        "last_rotated_at": instant(line.rotated_at),
+        "reason": line.reason,
+        "action": line.action,
+    }
+
+
+@functools.cache
+def _file(path: str) -> Answer:
+    """Return a file of the status page; all of it comes from here, and nothing from elsewhere."""
+    name, content_type = PAGE[path]
+    body = (resources.files("rotator") / "page" / name).read_bytes()
+    return Answer(HTTPStatus.OK, body, content_type, [PAGE_POLICY])
 
 
 def _given(authorization: str) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 
 from rotator import outcomes
 from rotator.board import LIVE_S, Board
+from rotator.looks import Sight
 from tests.core.parts import at
 from tests.rotation.world import credential
 
@@ -15,12 +16,9 @@ ALPHA = credential("alpha")
 
 
 def seen(board: Board, *, until_s: float | None = 100, ends_s: float | None = 400) -> None:
-    board.seen(
-        ALPHA,
-        expires_at=None if ends_s is None else at(ends_s),
-        fresh_until=None if until_s is None else at(until_s),
-        grant_ends_at=at(9000),
-    )
+    ends = None if ends_s is None else at(ends_s)
+    until = None if until_s is None else at(until_s)
+    board.seen(Sight(ALPHA, "1", "lane", ends, until, until, "", b"", at(9000), at(-50), at(-40)))
 
 
 def test_a_credential_is_shown_from_the_moment_it_is_watched() -> None:
@@ -64,7 +62,7 @@ def test_what_became_of_a_credential_says_its_state_and_whether_readers_are_serv
     """Ready is what needs no person while its access token lasts."""
     board = Board()
     seen(board)
-    board.done(ALPHA, outcome, at(60))
+    board.done(ALPHA, outcome, at(60), now=at(50))
     [line] = board.lines()
     assert (line.state, line.ready(at(50)), line.next_at) == (state, ready, at(60))
     assert line.ready(at(501)) is False
@@ -81,16 +79,24 @@ def test_what_an_outcome_leaves_open_stays_as_it_was_known() -> None:
     """A pause of the provider does not make the end of the token unknown."""
     board = Board()
     seen(board)
-    board.done(ALPHA, outcomes.Deferred("alpha", "rate_limited", at(5)), at(5))
-    assert (board.lines()[0].expires_at, board.lines()[0].grant_ends_at) == (at(400), at(9000))
+    board.done(ALPHA, outcomes.Deferred("alpha", "rate_limited", at(5)), at(5), now=at(0))
+    [line] = board.lines()
+    assert (line.expires_at, line.grant_ends_at, line.issued_at, line.rotated_at) == (
+        at(400),
+        at(9000),
+        at(-50),
+        at(-40),
+    )
 
 
 def test_a_rotation_brings_its_own_end_of_the_refresh_token() -> None:
     """None where the provider says none."""
     board = Board()
     seen(board)
-    board.done(ALPHA, outcomes.Rotated("alpha", at(500), "2", grant_ends_at=None), at(450))
-    assert board.lines()[0].grant_ends_at is None
+    board.done(ALPHA, outcomes.Rotated("alpha", at(500), "2", grant_ends_at=None), at(450), now=at(50))
+    [line] = board.lines()
+    assert line.grant_ends_at is None
+    assert line.issued_at == line.rotated_at == at(50)
 
 
 def test_a_loop_that_turns_lives_and_one_that_does_not_hangs() -> None:
