@@ -16,6 +16,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from rotator.audit.appended_file import AppendedFile
+from rotator.audit.chain import BEGINNING, chained, link_of
 from rotator.errors import AuditUnavailable, RotatorError
 from rotator.private_files import flush, write_all
 from rotator.redact import MASK, Secret
@@ -117,13 +118,15 @@ class JsonlFileSink:
         self._path = path
         self._lock = threading.Lock()
         self._file: AppendedFile | None = None
+        self._size = -1
+        self._link = BEGINNING
 
     def warm_up(self) -> None:
         """Load what renders events."""
         _as_line()
 
     def record(self, event: AuditEvent) -> None:
-        """Append the event.
+        """Append the event, with its place in the file's chain (`rotator.audit.chain`).
 
         Raises:
             AuditUnavailable: The line may not be on disk; a part of it may be, as a broken line.
@@ -172,9 +175,15 @@ class JsonlFileSink:
                 write_all(descriptor, line)
             return False
         with self._lock, _locked(descriptor):
+            size = os.fstat(descriptor).st_size
+            if size != self._size:  # somebody else has written, or it is another file
+                self._link = _last_link(descriptor, size)
+            line, link = chained(line, self._link)
             # A full disk or a dead machine leaves half a line, which must not swallow this one.
-            broken = _ends_mid_line(descriptor)
+            broken = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            self._size = -1  # until it is written whole
             write_all(descriptor, b"\n" + line if broken else line)
+            self._size, self._link = size + broken + len(line), link
         return True
 
     def _ensure_open(self) -> AppendedFile:
@@ -182,7 +191,7 @@ class JsonlFileSink:
             before, self._file = self._file, None
             if before is not None:
                 before.let_go()
-            self._file = AppendedFile(self._open())
+            self._file, self._size = AppendedFile(self._open()), -1
         return self._file
 
     def _forget(self, file: AppendedFile | None) -> None:
@@ -283,6 +292,15 @@ def _locked(descriptor: int) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def _ends_mid_line(descriptor: int) -> bool:
-    size = os.fstat(descriptor).st_size
-    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+TAIL_BYTES = 1 << 16
+"""An event has some hundred bytes, and few kilobytes at most."""
+
+
+def _last_link(descriptor: int, size: int) -> str:
+    """Return the digest of the last line that is in the file's chain."""
+    tail = os.pread(descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))
+    for line in reversed(tail.splitlines()):
+        link = link_of(line)
+        if link is not None:
+            return link.own
+    return BEGINNING

@@ -10,6 +10,7 @@ import click
 
 from rotator import __version__
 from rotator.cli import shown
+from rotator.cli.audits import audit
 from rotator.cli.context import Context, Exit, Interruption, chosen, exit_code, explain_error, say, warn
 from rotator.cli.options import Span, shard_option
 from rotator.errors import ConfigError, Problem, RotatorError
@@ -336,6 +337,9 @@ def replay_entries(context: Context) -> int:
     for outcome in results:
         say(shown.outcome_line(outcome))
     return exit_code(results)
+
+
+rotator.add_command(audit)
 
 
 def _log(log: Any, outcome: Outcome) -> None:

@@ -1,0 +1,50 @@
+"""An audit trail in plain words, for who wants to know what happened to a credential. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TOLD = {
+    "rotation.started": "is refreshed{why}: refresh token {refresh_token_digest} is presented{attempt}",
+    "rotation.succeeded": "has new tokens{took}: version {version_before} became {version_after}{ends}",
+    "rotation.failed": "was not refreshed{why}{error}{again}",
+    "rotation.in_doubt": "is in doubt{why}{error}: the refresh token may be spent, and its answer lost{again}",
+    "rotation.deferred": "was put off{why}{error}{again}",
+    "escrow.replayed": "got tokens that had waited in escrow{ends}",
+    "credential.reauthorization_required": "needs a person to log in again{why}{error}",
+    "credential.resolved": "was seen to by an operator{why}",
+    "credential.seeded": "was given a token set by a person, version {version_after}{ends}",
+    "credential.read": "was read by a person: version {version_before}",
+    "refresh_token.expiring": "has a refresh token that ends soon{ends}",
+}
+"""What an event says of its credential; the words in braces are left out where the event does not name them."""
+
+
+def told(event: Mapping[str, Any]) -> str:
+    """Return one event as a line: when, of which credential, what, and who saw to it."""
+    kind = str(event.get("event", "an event without a name"))
+    duration = event.get("duration_ms")
+    parts = {
+        "why": _after(" because: ", event.get("reason")),
+        "error": _after(": ", event.get("error")),
+        "again": _after("; again at ", event.get("retry_at")),
+        "ends": _after(", until ", event.get("expires_at")),
+        "attempt": f", for the {_ordinal(event['attempt'])} time" if event.get("attempt", 1) != 1 else "",
+        "took": f" after {duration} ms" if isinstance(duration, int) else "",
+    }
+    named = {key: str(event.get(key, "unknown")) for key in ("refresh_token_digest", "version_before", "version_after")}
+    what = TOLD.get(kind, kind).format(**parts, **named)
+    actor = event.get("actor")
+    who = f"{actor.get('mode', '?')} on {actor.get('host', '?')}" if isinstance(actor, dict) else "somebody"
+    return f"{event.get('ts', 'at an unknown time')}  {event.get('credential', '?')} {what} ({who})"
+
+
+def _after(word: str, value: object) -> str:
+    return f"{word}{value}" if value not in (None, "") else ""
+
+
+def _ordinal(number: object) -> str:
+    return {2: "second", 3: "third"}.get(number, f"{number}th") if isinstance(number, int) else str(number)
