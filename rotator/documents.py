@@ -140,13 +140,20 @@ def _expiry(fields: Any, access_token: Secret, issued_at: datetime | None, provi
         return stated
     expires_in_s = seconds(fields.get("expires_in"))
     if expires_in_s is not None and issued_at:
-        return issued_at + timedelta(seconds=expires_in_s)
+        return _after(issued_at, expires_in_s)
     from_jwt = instant(jwt_claims(access_token).get("exp"))
     if from_jwt:
         return from_jwt
     if provider.default_lifetime_s is not None and issued_at:
-        return issued_at + timedelta(seconds=provider.default_lifetime_s)
+        return _after(issued_at, provider.default_lifetime_s)
     return None
+
+
+def _after(issued_at: datetime, lifetime_s: float) -> datetime | None:
+    try:
+        return issued_at + timedelta(seconds=lifetime_s)
+    except OverflowError:  # a store that says that the version was made in the year 9999
+        return None
 
 
 def _text(fields: Any, name: str) -> str | None:

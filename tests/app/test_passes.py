@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
 from rotator.bell import Stop
-from rotator.dispatch import READ_FOR_S, Dispatcher
+from rotator.dispatch import Dispatcher
 from rotator.errors import StoreUnavailable
 from rotator.job import Job
 from rotator.limits import RateLimit
 from rotator.observe import Observed, Observer
 from rotator.rotation import Rotation
-from rotator.stores.local import LocalSecretStore
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID, Client
 from tests.app import situations
 from tests.app.stage import WAIT_S, poll
@@ -310,30 +309,6 @@ def test_what_was_read_long_ago_is_read_again(stage: Stage) -> None:
 
     assert isinstance(results["beta"], outcomes.Fresh)
     assert stage.face().report.requests == 1
-
-
-def test_in_a_long_queue_each_is_read_once_more_and_no_oftener(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the look at all of them together: when its turn comes, not when it begins to wait as well."""
-    stage.config["workers"] = 2
-    names = ["alpha", *(f"c{number}" for number in range(11))]
-    stage.ready(*names)
-    stage.until_due()
-    reads: list[str] = []
-    real, send = LocalSecretStore.read, Rotation.run
-
-    def counted(self: Any, secret: str) -> Any:
-        reads.append(secret)
-        return real(self, secret)
-
-    def slow(self: Any, *given: Any, **more: Any) -> Any:
-        stage.advance(READ_FOR_S)
-        return send(self, *given, **more)
-
-    monkeypatch.setattr(LocalSecretStore, "read", counted)
-    monkeypatch.setattr(Rotation, "run", slow)
-    results = run(stage)
-    assert {type(one) for one in results.values()} == {outcomes.Rotated}
-    assert sorted(reads) == sorted(names)
 
 
 def test_a_secret_that_goes_while_its_job_waits_is_an_outcome(stage: Stage) -> None:

@@ -11,7 +11,7 @@ import pytest
 from rotator.config import load_config, resolve
 from rotator.config.checks import written_too_often
 from rotator.config.model import AwsSecretsManagerStore, CredentialSettings, EnvSource, LocalStore, Settings
-from rotator.errors import ConfigError, Problem
+from rotator.errors import ConfigError
 from rotator.model import Provider
 from rotator.redact import Secret
 from tests.config.right_config import (
@@ -309,13 +309,22 @@ def test_a_vault_that_cannot_be_read_is_still_a_store() -> None:
     assert [where for where, _, _ in problems(change)] == ["stores.v.adress"]
 
 
-def test_a_listener_is_accepted_with_a_warning() -> None:
-    """The section is read, and what it does not do yet is said."""
-    settings = load(lambda content: content.update(http={"listen": "127.0.0.1:9464"}))
-    assert settings.http is not None
-    assert settings.warnings == [
-        Problem(settings.origin.where(("http", "listen")), "the listener comes with a later version; it is ignored")
-    ]
+def test_a_listener_of_this_machine_needs_no_token() -> None:
+    """By any of its names."""
+    for listen in ("127.0.0.1:9464", "localhost:9464", "[::1]:9464"):
+        settings = load(lambda content, listen=listen: content.update(http={"listen": listen}))
+        assert settings.http is not None
+        assert settings.warnings == []
+
+
+def test_a_listener_for_others_without_a_token_is_a_warning() -> None:
+    """It says what is answered then; with a token there is none."""
+    settings = load(lambda content: content.update(http={"listen": "0.0.0.0:9464"}))
+    [warning] = settings.warnings
+    assert warning.where == settings.origin.where(("http", "token"))
+    assert "/healthz and /readyz are answered, and nothing else" in warning.what
+    given = {"listen": "0.0.0.0:9464", "token": {"env": "PATH"}}
+    assert load(lambda content: content.update(http=given)).warnings == []
 
 
 # ---------------------------------------------------------------------------------------------- writing often

@@ -60,6 +60,17 @@ def emulator(folder: Path) -> Path:
     return program
 
 
+def runtime_client(folder: Path) -> Path:
+    """Return a folder with Lambda's runtime for Python and nothing else of its environment."""
+    made = folder / "runtime"
+    if not made.exists():
+        made.mkdir()
+        for pattern in ("awslambdaric", "runtime_client*", "simplejson", "snapshot_restore_py*"):
+            for found in SAM.glob(f"lib/python*/site-packages/{pattern}"):
+                (made / found.name).symlink_to(found)
+    return made
+
+
 @dataclass
 class Function:
     """One sandbox of a function.
@@ -104,7 +115,7 @@ class Function:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
-            "PYTHONPATH": str(self.task),
+            "PYTHONPATH": f"{self.task}{os.pathsep}{runtime_client(self.folder)}",
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(self.timeout_s),
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
             "LAMBDA_TASK_ROOT": str(self.task),

@@ -93,8 +93,8 @@ class AgendaMachine(RuleBasedStateMachine):
             del self.plans[name]
         taken = self.agenda.take_due(self.now)
         assert len(taken) == len(expected)
-        assert {name for name, _ in taken} == set(expected)
-        for name, start in taken:
+        assert {name for name, *_ in taken} == set(expected)
+        for name, start, _ in taken:
             wanted = expected[name]
             assert (start is None) == (wanted is None)
             assert start is None or wanted is None or abs(start - wanted) <= ROUNDING
