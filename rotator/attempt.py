@@ -56,7 +56,7 @@ class Attempt:
     @property
     def login_again(self) -> str:
         """What a person does about a grant that is lost."""
-        return f"log in again and put the new token set: rotator put {self.credential.name}"
+        return self.credential.login_again
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ Answers of an authorization server are values (`rotator.model.TokenAnswer`); exc
     ├── EscrowCorrupt                    the entry cannot be opened
     ├── SealBroken                       a sealed text does not open with this key
     ├── AuditUnavailable                 the event is not durable
+    ├── ProviderUnreachable              a request of a login got no reply
+    ├── LoginFailed                      a login came to no token set
     ├── Refused                          an operator's wish that does not fit the credential's state
     └── Defect                           what nobody foresaw, by type and place
 
@@ -166,6 +168,16 @@ class AuditUnavailable(RotatorError):
     """An audit event could not be made durable."""
 
     then = "retry"
+
+
+class ProviderUnreachable(RotatorError):
+    """A request of a login, which spends no refresh token, got no reply."""
+
+    then = "retry"
+
+
+class LoginFailed(RotatorError):
+    """A login came to no token set; nothing was changed."""
 
 
 class Refused(RotatorError):

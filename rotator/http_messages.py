@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rotator.addresses import shown
 
@@ -19,9 +19,10 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class HttpRequest:
-    """A POST that is ready to be sent.
+    """A request that is ready to be sent.
 
     Args:
+        method: A refresh is a POST, always.
         headers: All but `Host` and `Content-Length`, which the transport adds.
         echoes: What a server could quote from this request and nobody may see, in every spelling that was sent.
     """
@@ -30,9 +31,10 @@ class HttpRequest:
     headers: Mapping[str, str]
     body: bytes
     echoes: tuple[Secret, ...] = ()
+    method: Literal["POST", "GET"] = "POST"
 
     def __repr__(self) -> str:
-        return f"HttpRequest(POST {shown(self.url)}, {len(self.body)} bytes)"
+        return f"HttpRequest({self.method} {shown(self.url)}, {len(self.body)} bytes)"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -187,6 +187,9 @@ class Provider:
         refresh_token_absolute_s: The grant dies so long after the login, however often it is rotated.
         error_members: The members of an error body that may hold the code, in order.
         form_reply: Accept a form-encoded success body (GitHub without `Accept`).
+        issuer: Where a login finds the endpoints that are not configured (RFC 8414, OpenID Connect Discovery).
+        login_scope: Asked for at a login, where the credential names none.
+        login_parameters: Further parameters of a login's first request, such as Auth0's `audience`.
     """
 
     name: str
@@ -213,6 +216,16 @@ class Provider:
     form_reply: bool = False
     default_token_type: str | None = None
     rate_limit: RateLimit | None = None
+    issuer: str | None = None
+    authorization_endpoint: str | None = None
+    device_authorization_endpoint: str | None = None
+    login_scope: str | None = None
+    login_parameters: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def offers_login(self) -> bool:
+        """Whether `rotator login` knows where to go."""
+        return bool(self.issuer or self.authorization_endpoint or self.device_authorization_endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +248,17 @@ class Credential:
     private_key: Callable[[], Secret | None] = field(default=lambda: None, compare=False)
     scope: str | None = None
     refresh_before_expiry_s: float | None = None
+
+    @property
+    def login(self) -> str:
+        """The command by which a person gives it a new token set."""
+        return f"rotator login {self.name}" if self.provider.offers_login else f"rotator put {self.name}"
+
+    @property
+    def login_again(self) -> str:
+        """What a person does about a grant that is lost."""
+        again = "log in again" if self.provider.offers_login else "log in again and put the new token set"
+        return f"{again}: {self.login}"
 
 
 # ----------------------------------------------------------------------------------------------- the exchange

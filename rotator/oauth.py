@@ -49,24 +49,38 @@ def build(request: RefreshRequest, assertion: Secret | None) -> HttpRequest | Mi
     problem = _scope_problem(request)
     if problem:
         return _refused(problem, "ask for less in `scope`, leave it out, or log in again with the wider scope")
-    authenticated = _client_authentication(request, assertion)
-    if isinstance(authenticated, Misconfigured):
-        return authenticated
-    headers, parameters = authenticated
+    if not request.refresh_token:
+        return _refused("there is no refresh token to present", "put one into the document: rotator put")
     parameters = {
         "grant_type": "refresh_token",
         "refresh_token": request.refresh_token.reveal(),
         "scope": " ".join((request.scope or "").split()),
-        **parameters,
     }
-    if not request.refresh_token:
-        return _refused("there is no refresh token to present", "put one into the document: rotator put")
+    return as_client(request, assertion, provider.token_endpoint, parameters)
+
+
+def as_client(
+    request: RefreshRequest, assertion: Secret | None, url: str, parameters: Mapping[str, str], *secrets: Secret
+) -> HttpRequest | Misconfigured:
+    """Return a POST to one of the provider's endpoints in the name of a request's client, or why it must not be sent.
+
+    Args:
+        request: Names the provider and the client; its own refresh token takes no part.
+        parameters: Those that are empty are left out.
+        secrets: Among the parameters, beside those of the client.
+    """
+    provider = request.provider
+    authenticated = _client_authentication(request, assertion)
+    if isinstance(authenticated, Misconfigured):
+        return authenticated
+    headers, more = authenticated
     try:
-        body = _encoded({name: value for name, value in parameters.items() if value}, provider.body)
+        body = _encoded({name: value for name, value in {**parameters, **more}.items() if value}, provider.body)
     except UnicodeEncodeError:  # half a surrogate pair, out of a document's \ud800
         return _refused("a value of the request is no Unicode text", "mend the document or the client credentials")
+    sent = (*(Secret(value.split()[-1]) for value in headers.values()), *secrets)
     return HttpRequest(
-        url=provider.token_endpoint,
+        url=url,
         headers={
             "Accept": "application/json",  # GitHub and Salesforce answer in other formats without it
             "Accept-Encoding": "identity",  # nothing to unpack means no bomb to unpack
@@ -76,7 +90,7 @@ def build(request: RefreshRequest, assertion: Secret | None) -> HttpRequest | Mi
             **headers,
         },
         body=body,
-        echoes=echoes_of(request, assertion, *(Secret(value.split()[-1]) for value in headers.values())),
+        echoes=echoes_of(request, assertion, *sent),
     )
 
 

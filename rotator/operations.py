@@ -218,4 +218,4 @@ def _in_doubt(credential: Credential, claim: Claim | None) -> Claim:
 
 
 def _put(credential: Credential) -> str:
-    return f"log in again and put the new token set: rotator put {credential.name}"
+    return credential.login_again

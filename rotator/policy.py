@@ -246,22 +246,22 @@ def _recover(situation: Situation, tokens: StoredTokens, digest: str) -> Recover
 
 
 def _presented(situation: Situation, tokens: StoredTokens, claim: Claim, when: Timing) -> Decision:
-    name = situation.credential.name
+    login = situation.credential.login
     if claim.outcome == "settled":
         last = situation.record.last
         if last and situation.now - last.at > timedelta(seconds=STALE_FOR_S):
             return Unusable(
                 "the store shows a refresh token that is already spent: an old version was put back",
-                f"put the newer version back, or log in again: rotator put {name}",
+                f"put the newer version back, or log in again: {login}",
             )
         return Stale("the store shows a refresh token that is already spent")
     if claim.error == DISCARDED:
-        return Latched(claim, "an operator gave a rotation in doubt up", f"log in again: rotator put {name}")
+        return Latched(claim, "an operator gave a rotation in doubt up", f"log in again: {login}")
     if claim.outcome == "rejected":
         return Latched(
             claim=claim,
             reason=f"the provider rejected this refresh token ({claim.error})",
-            action=f"log in again and put the new token set: rotator put {name}",
+            action=situation.credential.login_again,
         )
     return _unless_held(situation) or _in_doubt(situation, tokens, claim, when)
 
@@ -270,11 +270,11 @@ def _in_doubt(situation: Situation, tokens: StoredTokens, claim: Claim, when: Ti
     """Apply the provider's replay rule to a token that may be spent (DESIGN: "What makes it safe")."""
     provider = situation.credential.provider
     replay, now = provider.replay, situation.now
-    name = situation.credential.name
+    name, login = situation.credential.name, situation.credential.login
     reason = f"the reply to a refresh was lost at {_text(claim.tried_at or claim.claimed_at)}"
     safe = replay.kind == "safe"
     if claim.tries >= MOST_TRIES and not safe:
-        return InDoubt(claim, None, f"{reason}, for the second time", f"log in again: rotator put {name}")
+        return InDoubt(claim, None, f"{reason}, for the second time", f"log in again: {login}")
     free = claim.permitted or safe
     if not (free or claim.place == situation.place) and now < (when.expires_at or now):
         reason = f"{reason}, and its successor may lie in the escrow of {claim.holder}"
@@ -285,7 +285,7 @@ def _in_doubt(situation: Situation, tokens: StoredTokens, claim: Claim, when: Ti
         claim.permitted or safe or replay.kind == "until_successor_used" or (replay.kind == "window" and now < inside)
     )
     if not allowed and provider.on_doubt == "operator":
-        action = f"log in again (rotator put {name}), or rotator resolve {name} --replay for one more try"
+        action = f"log in again ({login}), or rotator resolve {name} --replay for one more try"
         return InDoubt(claim, None, reason, action)
     # A one-shot run may not come again in time; but a holder that only cannot write may have the successor in hand.
     hold = situation.record.hold
@@ -293,7 +293,7 @@ def _in_doubt(situation: Situation, tokens: StoredTokens, claim: Claim, when: Ti
     old = now >= (claim.tried_at or claim.claimed_at) + timedelta(seconds=IN_MEMORY_S)
     ahead = now + timedelta(seconds=situation.horizon_s if concluded or old else 0.0)
     if not allowed and when.last_try_at and ahead < when.last_try_at:
-        action = f"log in again (rotator put {name}), or wait: it is tried once more near the token's end"
+        action = f"log in again ({login}), or wait: it is tried once more near the token's end"
         return InDoubt(claim, when.last_try_at, reason, action)
     if replay.kind == "window" and not claim.permitted and now < inside:
         again = replace(again, leave_by=inside)

@@ -265,5 +265,5 @@ def _no_longer_a_document(credential: Credential, current: Versioned) -> StoreRe
     return StoreRejected(
         f"the secret of {credential.name} was changed meanwhile and cannot be used: {problem}",
         hint=f"the new tokens wait in escrow; restore the document, then run rotator escrow replay, "
-        f"or log in again: rotator put {credential.name}",
+        f"or log in again: {credential.login}",
     )

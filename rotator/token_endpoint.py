@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import httpcore
 
+from rotator.addresses import shown
 from rotator.answers import classify
+from rotator.errors import ProviderUnreachable
 from rotator.http_messages import HttpReply
 from rotator.model import InDoubt, Misconfigured, Unavailable
 from rotator.oauth import build, endpoint_problem
@@ -91,12 +93,30 @@ class HttpTokenEndpoint:
                 return f"{host}:{port}: {_described(wire, error)}"
         return None
 
-    def _prepared(self, request: RefreshRequest) -> HttpRequest | Misconfigured:
+    def ask(self, http: HttpRequest, *, deadline_s: float) -> HttpReply:
+        """Send a request that spends no refresh token, once, and return the reply.
+
+        Raises:
+            ProviderUnreachable: No reply could be read; the text says whether anything was sent.
+        """
+        with contextlib.closing(Wire(self._clock, deadline_s)) as wire:
+            try:
+                return self._exchange(http, wire)
+            except Exception as error:  # noqa: BLE001 - whatever it is, there is no reply
+                sent = "no reply could be read" if wire.sent_at is not None else "not sent"
+                where = shown(http.url)
+                raise ProviderUnreachable(f"{where}: {sent}: {_described(wire, error)}", hint="try again") from None
+
+    def assertion(self, request: RefreshRequest) -> Secret | Misconfigured | None:
+        """Return a fresh client assertion where the provider asks for one."""
         if request.provider.client_auth != "private_key_jwt":
-            return build(request, None)
+            return None
         from rotator.client_assertion import signed_assertion  # noqa: PLC0415 - as in `warm_up`
 
-        assertion = signed_assertion(request, now=self._clock.now(), jwt_id=self._ids.new_id())
+        return signed_assertion(request, now=self._clock.now(), jwt_id=self._ids.new_id())
+
+    def _prepared(self, request: RefreshRequest) -> HttpRequest | Misconfigured:
+        assertion = self.assertion(request)
         return assertion if isinstance(assertion, Misconfigured) else build(request, assertion)
 
     def _exchange(self, http: HttpRequest, wire: Wire) -> HttpReply:
@@ -106,7 +126,7 @@ class HttpTokenEndpoint:
         # A connection of its own, and no pool: an idle one that the server just closed would be a false doubt.
         connection = httpcore.HTTPConnection(url.origin, context, http2=False, retries=0, network_backend=wire)
         response = connection.handle_request(
-            httpcore.Request("POST", url, headers=list(headers.items()), content=http.body)
+            httpcore.Request(http.method, url, headers=list(headers.items()), content=http.body)
         )
         body, complete = _body(response)
         received_at = self._clock.now()

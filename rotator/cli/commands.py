@@ -280,6 +280,20 @@ def put(context: Context, name: str, file: str) -> int:
 
 @rotator.command()
 @click.argument("name")
+@click.option("--device", is_flag=True, help="Show a code to be entered on any other device.")
+@click.option("--port", default=0, help="Where the browser comes back to: http://127.0.0.1:PORT/callback.")
+@click.option("--no-browser", is_flag=True, help="Print the address instead of opening it.")
+@click.option("--timeout", type=Span(), default="5m", show_default=True, help="How long to wait for the browser.")
+@click.pass_obj
+def login(context: Context, name: str, device: bool, port: int, no_browser: bool, timeout: float) -> int:
+    """Log in at a credential's provider and put the token set."""
+    from rotator.cli.logins import log_in  # noqa: PLC0415 - a server and a browser, on use
+
+    return log_in(context, name, device=device, port=port, browser=not no_browser, timeout_s=timeout)
+
+
+@rotator.command()
+@click.argument("name")
 @click.option("--replay", "word", flag_value="replay", help="Present a refresh token in doubt one more time.")
 @click.option("--discard", "word", flag_value="discard", help="Give a rotation in doubt up.")
 @click.option("--clear", "word", flag_value="clear", help="Take a latch away, or end a pause.")

@@ -3,11 +3,22 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from rotator.config.durations import HINT, parse_duration
 from rotator.config.secret_sources import SecretSource, Section
-from rotator.config.values import Count, Duration, DurationOrZero, Listed, Pattern, Text, TokenEndpointUrl, fault
+from rotator.config.values import (
+    Count,
+    Duration,
+    DurationOrZero,
+    Listed,
+    Pattern,
+    Scope,
+    ServiceUrl,
+    Text,
+    TokenEndpointUrl,
+    fault,
+)
 from rotator.model import AnswerClass, ClientAuth, OnDoubt
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -84,6 +95,11 @@ class ProviderFields(Section):
     secret_optional: bool = False
     default_token_type: Text | None = None
     rate_limit: RateLimitSettings | None = None
+    issuer: ServiceUrl | None = None
+    authorization_endpoint: TokenEndpointUrl | None = None
+    device_authorization_endpoint: TokenEndpointUrl | None = None
+    login_scope: Scope | None = None
+    login_parameters: dict[Text, Text] = Field(default_factory=dict)
 
 
 class ProviderSettings(ProviderFields):

@@ -133,4 +133,9 @@ def _provider(name: str, profile: str, fields: ProviderFields) -> Provider:
         secret_optional=fields.secret_optional,
         default_token_type=fields.default_token_type,
         rate_limit=RateLimit(limit.requests, limit.per) if limit else None,
+        issuer=fields.issuer,
+        authorization_endpoint=fields.authorization_endpoint,
+        device_authorization_endpoint=fields.device_authorization_endpoint,
+        login_scope=fields.login_scope,
+        login_parameters=tuple(fields.login_parameters.items()),
     )

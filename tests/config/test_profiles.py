@@ -121,6 +121,11 @@ def test_an_entry_overrides_every_field() -> None:
         secret_optional=True,
         default_token_type="bearer",
         rate_limit={"requests": 25, "per": "1s"},
+        issuer="https://issuer/",
+        authorization_endpoint="https://a/authorize",
+        device_authorization_endpoint="https://a/device",
+        login_scope="all",
+        login_parameters={"audience": "https://api/"},
     ) == Provider(
         name="p",
         profile="dailypay",
@@ -146,6 +151,11 @@ def test_an_entry_overrides_every_field() -> None:
         secret_optional=True,
         default_token_type="bearer",
         rate_limit=RateLimit(25, 1.0),
+        issuer="https://issuer/",
+        authorization_endpoint="https://a/authorize",
+        device_authorization_endpoint="https://a/device",
+        login_scope="all",
+        login_parameters=(("audience", "https://api/"),),
     )
 
 

@@ -50,8 +50,8 @@ class Client(ClientMixin):  # type: ignore[misc]  # authlib has no types
         return self.auth == method
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """Return whether the client may use this grant: all may refresh."""
-        return grant_type == "refresh_token"
+        """Return whether the client may use this grant: each may use all that there are."""
+        return bool(grant_type)
 
 
 def authenticate_basic(query_client: Callable[[str], Client | None], request: Any) -> Client | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rotator.testing.sandbox.families import TokenBook
 from rotator.testing.sandbox.faults import Fault, Injection, bent, over_rate, refusal
-from rotator.testing.sandbox.messages import read_token_request
+from rotator.testing.sandbox.logins import Logins
+from rotator.testing.sandbox.messages import error_reply, json_reply, read_token_request
 from rotator.testing.sandbox.oauth import TokenServer
 from rotator.testing.sandbox.pacing import SlidingWindow, Waits, pacing_headers
 from rotator.testing.sandbox.report import Report
@@ -55,7 +56,8 @@ class Face:
         self._lock = threading.RLock()
         self._counters = Report()
         self._book = TokenBook(settings, clock, ids, self._counters)
-        self._oauth = TokenServer(settings, self._book, clock, self._audiences)
+        self._logins = Logins(settings, self._book, clock, ids)
+        self._oauth = TokenServer(settings, self._book, clock, self._audiences, self._logins)
         self._window = SlidingWindow(clock)
         self._waits = Waits(clock)
         self._injections: list[Injection] = []
@@ -216,6 +218,50 @@ class Face:
         """Count a token response that the client was not there to read, unless its fault has counted it."""
         with self._lock:
             self._counters.replies_lost_after_processing += reply.issued_tokens and not arrival.loses_the_answer
+
+    def elsewhere(self, method: str, path: str, query: str, content_type: str, body: bytes) -> Reply | None:
+        """Answer a request to one of the tenant's other endpoints; None where there is none of this path.
+
+        They lie below the token endpoint: `/authorize`, `/device`, and `/.well-known/openid-configuration`.
+        """
+        below = path.removeprefix(self._settings.token_path)
+        with self._lock:
+            match method, below if below != path else "":
+                case "GET", "/authorize":
+                    return self._logins.authorize(query, self.issuer)
+                case "POST", "/device":
+                    request = read_token_request("", content_type, body, self._settings)
+                    if request.problem:
+                        return error_reply(400, "invalid_request", request.problem)
+                    return self._logins.device(dict(request.parameters), f"{self.token_endpoint}/activate")
+                case "GET", "/.well-known/openid-configuration":
+                    return json_reply(200, self.metadata)
+                case _:
+                    return None
+
+    def say(self, user_code: str, word: str) -> None:
+        """Let a person say `approved` or `denied` to a device that shows a code.
+
+        Raises:
+            LookupError: None shows it.
+        """
+        with self._lock:
+            self._logins.say(user_code, word)
+
+    @property
+    def issuer(self) -> str:
+        """Under which the tenant's metadata is found."""
+        return self.token_endpoint
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What it says of itself (RFC 8414 section 2)."""
+        return {
+            "issuer": self.issuer,
+            "token_endpoint": self.token_endpoint,
+            "authorization_endpoint": f"{self.token_endpoint}/authorize",
+            "device_authorization_endpoint": f"{self.token_endpoint}/device",
+        }
 
     def _audiences(self) -> tuple[str, ...]:
         return self.token_endpoint, self._url, f"{self._url}/"

@@ -16,6 +16,7 @@ from authlib.oauth2.rfc6749.grants import RefreshTokenGrant
 
 from rotator.testing.sandbox.clients import Client, PrivateKeyJwt, authenticate_basic
 from rotator.testing.sandbox.families import DeadGrant, RefreshToken, TokenBook
+from rotator.testing.sandbox.logins import CodeGrant, DeviceGrant, Logins
 from rotator.testing.sandbox.messages import Reply, TokenReply, TokenRequest, error_reply, json_reply
 
 if TYPE_CHECKING:
@@ -103,6 +104,14 @@ class _RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]  # authlib has no 
         """Do nothing: `issue_token` has done it."""
 
 
+class _CodeGrant(CodeGrant):
+    TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
+
+
+class _DeviceGrant(DeviceGrant):
+    TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
+
+
 class TokenServer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
     """The token endpoint of one tenant. Not thread-safe: the face calls it under its lock.
 
@@ -111,12 +120,19 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]  # authlib has no 
     """
 
     def __init__(
-        self, settings: FaceSettings, book: TokenBook, clock: Clock, audiences: Callable[[], tuple[str, ...]]
+        self,
+        settings: FaceSettings,
+        book: TokenBook,
+        clock: Clock,
+        audiences: Callable[[], tuple[str, ...]],
+        logins: Logins,
     ) -> None:
         super().__init__()
         self.book = book
+        self.logins = logins
         self._settings = settings
-        self.register_grant(_RefreshGrant)
+        for grant in (_RefreshGrant, _CodeGrant, _DeviceGrant):
+            self.register_grant(grant)
         self.register_client_auth_method("client_secret_basic", authenticate_basic)
         self.register_client_auth_method("private_key_jwt", PrivateKeyJwt(clock, audiences))
 

@@ -13,6 +13,7 @@ import traceback
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from rotator.clocks import SystemClock, SystemIds
 from rotator.testing.sandbox.admin import ADMIN_PREFIX, admin_reply
@@ -180,7 +181,14 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.server.sandbox.face_at(self._path):
             self._send(json_reply(405, {"error": "method_not_allowed"}, (("Allow", "POST"),)))
         else:
-            self._send(json_reply(404, {"error": "not_found"}))
+            self._elsewhere("GET", b"")
+
+    def _elsewhere(self, method: str, body: bytes) -> None:
+        query, content_type = urlsplit(self.path).query, self.headers.get("Content-Type", "")
+        answers = (
+            face.elsewhere(method, self._path, query, content_type, body) for face in self.server.sandbox.faces.values()
+        )
+        self._send(next(filter(None, answers), json_reply(404, {"error": "not_found"})))
 
     def do_POST(self) -> None:
         """Serve the token endpoints and the admin endpoints."""
@@ -193,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self._path.startswith(ADMIN_PREFIX):
             self._send(admin_reply(self.server.sandbox, "POST", self.path, body))
         else:
-            self._send(json_reply(404, {"error": "not_found"}))
+            self._elsewhere("POST", body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's signature
         """Stay silent."""

@@ -57,6 +57,9 @@ class FaceSettings:
         rate_limit: Counted per client over every request that arrives; None is no limit. The window is exact, with
             no allowance for uneven travel times.
         clients: By client id.
+        person: What a person does who is asked in a browser: approves, denies, or comes back with a forged state.
+        device_interval_s: How often a device may ask.
+        device_lives_s: How long its person has.
     """
 
     name: str
@@ -78,6 +81,9 @@ class FaceSettings:
     rt_absolute_s: float | None = None
     rate_limit: RateLimit | None = None
     clients: dict[str, Client] = field(default_factory=_default_clients)
+    person: Literal["approves", "denies", "forged"] = "approves"
+    device_interval_s: float = 5.0
+    device_lives_s: float = 600.0
 
 
 def auth0_face(name: str = "auth0", **changes: Any) -> FaceSettings:

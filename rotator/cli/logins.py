@@ -1,0 +1,112 @@
+"""`rotator login`: the browser, the loopback address it comes back to, and the words for the person."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import webbrowser
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+from rotator.cli.context import Context, Exit, say, warn
+from rotator.errors import ConfigError, Problem
+from rotator.login import Login, Redirect
+from rotator.token_endpoint import HttpTokenEndpoint
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+PATH = "/callback"
+DONE = b"<!doctype html><title>rotator</title><p>Thank you: rotator has what it needs. This window can be closed."
+
+
+class Loopback:
+    """Listens on the loopback address for the one visit of a browser (RFC 8252 section 7.3); for `with`.
+
+    Args:
+        port: 0 is any that is free; providers that want the whole address registered need a fixed one.
+    """
+
+    def __init__(self, port: int) -> None:
+        try:
+            self._server = _Visits(("127.0.0.1", port), _Visit)
+        except OSError as error:
+            what = f"cannot listen at 127.0.0.1:{port}: {error.strerror}"
+            raise ConfigError([Problem("--port", what, "leave it out, or name another port")]) from None
+
+    @property
+    def redirect_uri(self) -> str:
+        """The address that the browser comes back to."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}{PATH}"
+
+    def wait(self, timeout_s: float) -> Redirect | None:
+        """Return what the browser brought back; None when nobody came in time."""
+        ends_s = time.monotonic() + timeout_s  # noqa: TID251 - a person's patience goes by the machine's clock
+        while self._server.brought is None:
+            self._server.timeout = ends_s - time.monotonic()  # noqa: TID251 - likewise
+            if self._server.timeout <= 0:
+                return None
+            self._server.handle_request()
+        return self._server.brought
+
+    def __enter__(self) -> Loopback:  # noqa: PYI034 - final by use
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        self._server.server_close()
+
+
+class _Visits(HTTPServer):
+    brought: Redirect | None = None
+
+
+class _Visit(BaseHTTPRequestHandler):
+    server: _Visits
+    timeout = 5.0
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        there = parts.path == PATH
+        if there:
+            self.server.brought = Redirect(dict(parse_qsl(parts.query)))
+        self.send_response(200 if there else 404)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.end_headers()
+        self.wfile.write(DONE if there else b"")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's; the line would hold the code
+        """Stay silent."""
+
+
+def log_in(context: Context, name: str, *, device: bool, port: int, browser: bool, timeout_s: float) -> int:
+    """Log in at a credential's provider and put the token set.
+
+    Args:
+        browser: Open it, instead of printing the address.
+        timeout_s: How long to wait for it to come back.
+    """
+    app = context.app("operator")
+    clock, ids = app.surroundings.clock, app.surroundings.ids
+    one = Login(app, app.credential(name), HttpTokenEndpoint(clock, ids), say)
+    endpoints = one.prepare()
+    if device:
+        written = one.by_device(endpoints)
+    else:
+
+        def show(address: str) -> None:
+            opened = False
+            if browser:
+                with contextlib.suppress(webbrowser.Error):
+                    opened = webbrowser.open(address)
+            warn("rotator: log in in the browser that was opened" if opened else "rotator: log in at this address:")
+            if not opened:
+                say(address)
+
+        with Loopback(port) as loopback:
+            written = one.by_browser(endpoints, loopback.redirect_uri, show, lambda: loopback.wait(timeout_s))
+    say(f"{name}: stored as version {written.version}")
+    return Exit.WELL

@@ -1,0 +1,284 @@
+"""`rotator login`: both ways in, tried against the sandbox over HTTP, with a person who says yes, no, or nothing."""
+
+from __future__ import annotations
+
+import threading
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rotator import login as logins
+from rotator.cli import logins as cli_logins
+from rotator.testing.sandbox import DEFAULT_CLIENT_SECRET
+from tests.app.stage import poll
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.app.stage import Ended, Stage
+
+LOGIN = ("login", "alpha")
+
+
+@pytest.fixture
+def offered(stage: Stage) -> Stage:
+    """A credential that nobody has seeded, at a provider that offers logins."""
+    return with_endpoints(stage)
+
+
+def with_endpoints(stage: Stage) -> Stage:
+    entry = stage.config["providers"]["acme"]
+    entry |= {
+        "authorization_endpoint": f"{stage.face().token_endpoint}/authorize",
+        "device_authorization_endpoint": f"{stage.face().token_endpoint}/device",
+        "login_scope": "openid offline_access",
+    }
+    stage.credential("alpha")
+    return stage
+
+
+def visit(address: str) -> None:
+    """Do as a browser does: follow the redirect back to the loopback address."""
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            assert b"can be closed" in answer.read()
+    except urllib.error.HTTPError as error:
+        error.close()
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A browser with a person in front of it; the addresses that it was sent to."""
+    visited: list[str] = []
+
+    def opened(address: str) -> bool:
+        visited.append(address)
+        threading.Thread(target=visit, args=(address,), daemon=True).start()
+        return True
+
+    monkeypatch.setattr(cli_logins.webbrowser, "open", opened)
+    return visited
+
+
+def saying(stage: Stage, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a person say a word as soon as a device shows its code."""
+    real = logins.Login.by_device
+
+    def by_device(self: Any, endpoints: Any) -> Any:
+        say = self.say
+
+        def told(text: str) -> None:
+            say(text)
+            if " enter " in text:
+                stage.face().say(text.rsplit(" ", 1)[1], word)
+
+        object.__setattr__(self, "say", told)
+        return real(self, endpoints)
+
+    monkeypatch.setattr(logins.Login, "by_device", by_device)
+
+
+def test_a_browser_brings_the_first_token_set(offered: Stage, browser: list[str]) -> None:
+    """By a code with PKCE; the credential is rotated like any other from then on."""
+    ended = offered.cli(*LOGIN)
+    assert ended.code == 0, ended.err
+    assert "alpha: stored as version" in ended.out
+    [address] = browser
+    assert "code_challenge_method=S256" in address
+    assert "scope=openid+offline_access" in address
+    assert offered.is_live()
+    assert offered.cli("once", "--force").code == 0
+    assert offered.is_live()
+
+
+def test_a_device_that_is_approved_brings_it_too(offered: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address and the code are shown."""
+    saying(offered, "approved", monkeypatch)
+    ended = offered.cli(*LOGIN, "--device")
+    assert ended.code == 0, ended.err
+    assert "and enter " in ended.out
+    assert "user_code=" in ended.out
+    assert offered.is_live()
+
+
+def test_a_dead_grant_names_the_way_back_and_that_works(offered: Stage, browser: list[str]) -> None:
+    """The latch's own words are the command."""
+    offered.seed()
+    offered.face().revoke(1)
+    ended = offered.cli("once", "--force")
+    assert ended.code == 1
+    assert "rotator login alpha" in ended.out
+    assert offered.cli(*LOGIN).code == 0
+    assert offered.cli("once", "--force").code == 0
+    assert offered.is_live()
+
+
+def test_without_a_browser_the_address_is_printed(offered: Stage, browser: list[str]) -> None:
+    """For a machine that has none; nobody who comes back in time is told."""
+    ended = offered.cli(*LOGIN, "--no-browser", "--timeout", "0")
+    assert browser == []
+    assert f"{offered.face().token_endpoint}/authorize?" in ended.out
+    assert ended.code == 1
+    assert "nobody came back" in ended.err
+    assert "rotator login alpha" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("person", "told"), [("denies", "the person said no"), ("forged", "not asked for here: another `state`")]
+)
+def test_what_is_not_a_yes_changes_nothing(offered: Stage, browser: list[str], person: Any, told: str) -> None:
+    """A refusal; or an answer to somebody else's question."""
+    offered.seed()
+    before = offered.version()
+    offered.face().settings.person = person
+    ended = offered.cli(*LOGIN)
+    assert (ended.code, told in ended.err) == (1, True)
+    assert offered.version() == before
+
+
+def test_a_device_that_is_denied_changes_nothing(offered: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says so."""
+    saying(offered, "denied", monkeypatch)
+    ended = offered.cli(*LOGIN, "--device")
+    assert (ended.code, "the person said no" in ended.err) == (1, True)
+
+
+def test_a_code_that_nobody_enters_ends(offered: Stage) -> None:
+    """By the server's time, asking no oftener than it wants."""
+    offered.face().settings.device_lives_s = 60.0
+    ended = offered.cli(*LOGIN, "--device")
+    assert (ended.code, "not entered in time" in ended.err) == (1, True)
+    assert offered.face().report.requests <= 60 / 5
+
+
+def test_who_asks_too_often_slows_down(offered: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interval that the server lengthens is kept to."""
+    offered.face().settings.device_interval_s = 30.0  # told as 30, and meant as more
+    monkeypatch.setattr(logins, "_number", lambda _, name, default: 5.0 if name == "interval" else 600.0)
+    ended = offered.cli(*LOGIN, "--device")
+    assert ended.code == 1
+    assert offered.face().report.requests < 600 / 15
+
+
+# ---------------------------------------------------------------------------------------------- the issuer
+
+
+def found_by(stage: Stage, **changes: Any) -> Stage:
+    face = stage.face()
+    entry = stage.config["providers"]["acme"]
+    entry |= {"issuer": face.issuer, "login_scope": "openid offline_access", **changes}
+    stage.credential("alpha")
+    return stage
+
+
+def test_endpoints_are_found_at_the_issuer(stage: Stage, browser: list[str]) -> None:
+    """Where the configuration has none."""
+    assert found_by(stage).cli(*LOGIN).code == 0
+    assert stage.is_live()
+
+
+def lying(**changes: str) -> Callable[[Any], dict[str, str]]:
+    real: Any = type.__getattribute__(_face_type(), "metadata")
+    return lambda face: {**real.fget(face), **changes}
+
+
+def _face_type() -> type:
+    from rotator.testing.sandbox.face import Face
+
+    return Face
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"issuer": "https://elsewhere.example"}, "names another issuer"),
+        ({"token_endpoint": "https://elsewhere.example/token"}, "names another token endpoint"),
+    ],
+)
+def test_metadata_that_lies_is_not_followed(
+    stage: Stage, browser: list[str], monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], told: str
+) -> None:
+    """Nobody's browser is sent anywhere, and no credential leaves."""
+    monkeypatch.setattr(_face_type(), "metadata", property(lying(**changes)))
+    ended = found_by(stage).cli(*LOGIN)
+    assert (ended.code, told in ended.err) == (1, True)
+    assert browser == []
+    assert stage.face().report.requests == 0
+
+
+def test_an_issuer_without_metadata_is_told(stage: Stage) -> None:
+    """With what to set instead."""
+    ended = found_by(stage, issuer=f"{stage.server.url}/nothing").cli(*LOGIN)
+    assert (ended.code, "has no metadata" in ended.err) == (1, True)
+    assert "authorization_endpoint" in ended.err
+
+
+@pytest.mark.parametrize("way", [(), ("--device",)])
+def test_a_provider_without_such_a_login_is_told(stage: Stage, way: tuple[str, ...]) -> None:
+    """With the other way, or the endpoint to set."""
+    stage.credential("alpha")
+    ended = stage.cli(*LOGIN, *way)
+    assert (ended.code, "has no " in ended.err) == (1, True)
+
+
+# ---------------------------------------------------------------------------------------------- nothing is lost
+
+
+def test_a_token_set_that_cannot_be_put_is_kept(
+    offered: Stage, browser: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a file that only its owner reads, with the command that puts it; a login is a person's time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rotator.retrying.FIRST_WAIT_S", 0.01)
+    with pytest.MonkeyPatch.context() as patch:
+        ended = broken_at_the_end(offered, patch)
+    assert ended.code == 1
+    [file] = tmp_path.glob("rotator-login-*.json")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert f"rotator put alpha {file.name}" in ended.err
+    assert offered.cli("put", "alpha", str(file)).code == 0
+    assert offered.is_live()
+    file.unlink()
+
+
+def broken_at_the_end(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Ended:
+    from rotator.errors import StoreDenied
+    from rotator.stores.local import LocalSecretStore
+
+    def denied(*_: Any, **__: Any) -> Any:
+        raise StoreDenied("store main: not allowed")
+
+    monkeypatch.setattr(LocalSecretStore, "compare_and_swap", denied)
+    return stage.cli(*LOGIN)
+
+
+def test_a_port_that_is_taken_is_told_before_the_browser_opens(offered: Stage, browser: list[str]) -> None:
+    """Exit code 2."""
+    with cli_logins.Loopback(0) as taken:
+        port = taken.redirect_uri.split(":")[2].partition("/")[0]
+        ended = offered.cli(*LOGIN, "--port", port)
+    assert (ended.code, "cannot listen" in ended.err) == (2, True)
+    assert browser == []
+
+
+def test_other_visitors_are_not_the_browser(offered: Stage) -> None:
+    """A favicon is asked for first, by some."""
+    with cli_logins.Loopback(0) as loopback:
+        came: list[Any] = []
+        waiting = threading.Thread(target=lambda: came.append(loopback.wait(10.0)))
+        waiting.start()
+        base = loopback.redirect_uri.removesuffix("/callback")
+        visit(f"{base}/favicon.ico")
+        visit(f"{base}/callback?code=x&state=y")
+        waiting.join()
+        assert poll(lambda: came, "the visit")[0].parameters == {"code": "x", "state": "y"}
+
+
+def test_no_secret_is_shown(offered: Stage, browser: list[str]) -> None:
+    """Neither the client's nor a token."""
+    ended = offered.cli(*LOGIN)
+    for secret in (DEFAULT_CLIENT_SECRET, "sandbox_at_", "sandbox_rt_", "sandbox_code_"):
+        assert secret not in ended.out + ended.err
