@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rotator import outcomes
+from rotator.errors import slug
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
+    from rotator.errors import RotatorError
     from rotator.looks import Sight
     from rotator.model import Credential
     from rotator.outcomes import Outcome, State
 
 LIVE_S = 150.0
-"""A loop that has not turned for so long hangs: it wakes every 37 s at the latest, and nothing in it takes a minute."""
+"""A loop that has not turned for so long hangs: it wakes every 37 s at the latest, also while it waits for others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,20 @@ class Board:
 
     # ------------------------------------------------------------------------------------------------ writing
 
-    def listed(self, name: str, trouble: str | None) -> None:
-        """Note how the last listing of a store or rule went."""
-        if trouble is None:
+    def listed(self, name: str, error: RotatorError | None) -> None:
+        """Note how the last listing of a store or rule went.
+
+        One that is not allowed is no trouble of the moment, and keeps nothing from being refreshed: the log tells it.
+        Only the kind of an error is shown: its text may name a secret, and whoever asks for health has no token.
+        """
+        if error is None or error.then == "give_up":
             self.troubles.pop(name, None)
         else:
-            self.troubles[name] = trouble
+            self.troubles[name] = slug(type(error)).replace("_", " ")
+
+    def keep_listed(self, names: Iterable[str]) -> None:
+        """Forget the troubles of all others: they are configured no more."""
+        self.troubles = {name: self.troubles[name] for name in set(names) & set(self.troubles)}
 
     def watch(self, credential: Credential) -> bool:
         """Show a credential; one that is configured as before keeps its line. Return whether it is new."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -145,8 +146,7 @@ class Daemon:
             while True:
                 if self._reloading:
                     dispatcher = self._reloaded(dispatcher, pools)
-                if self._fleet.board:
-                    self._fleet.board.turned(self.app.surroundings.clock.monotonic_s())
+                self._turned()
                 for job, outcome in dispatcher.finished():
                     self._tell(outcome)
                     self._fleet.done(job, outcome)
@@ -154,7 +154,7 @@ class Daemon:
                     self._looks.begin_no_more()
                     dispatcher.abandon()
                     if not dispatcher.running:
-                        self._looks.stop()
+                        self._stop_looks()
                         self.app.observer.cooldowns.flush()
                         return
                     self._bell.wait(LONGEST_SLEEP_S)
@@ -217,6 +217,8 @@ class Daemon:
         self._watch()
         self._checks = dict.fromkeys({one.store for one in self.app.credentials}, self._in(check_s))
         self._checks |= dict.fromkeys(self._unconfirmed, self._in(0.0))
+        if self._fleet.board:
+            self._fleet.board.keep_listed(self._checks)
         self._telling_at = self._in(PROGRESS_S)
 
     def _watch(self, listing: Mapping[str, Listed] | None = None) -> None:
@@ -273,6 +275,8 @@ class Daemon:
         """Take over what a rule found; the first time after a start or a reload it is what a person means."""
         if self._census is None or listing.rule not in self.app.rules:
             return  # asked before a reload
+        if self._fleet.board:
+            self._fleet.board.listed(listing.rule.name, listing.error)
         confirmed = listing.rule.name in self._unconfirmed
         if listing.found is not None:
             self._unconfirmed.discard(listing.rule.name)
@@ -289,8 +293,8 @@ class Daemon:
         self._checks[swept.name] = self._in(pause_s)
         if swept.error is not None:
             self._log("change check failed", store=swept.name, error=str(swept.error))
-        if self._fleet.board:
-            self._fleet.board.listed(swept.name, str(swept.error) if swept.error else None)
+        if self._fleet.board and swept.name not in {rule.name for rule in self.app.rules}:
+            self._fleet.board.listed(swept.name, swept.error)
         if swept.changed:
             self._log("changed in the store", credentials=[credential.name for credential in swept.changed])
             self._looks.look(swept.changed)
@@ -306,11 +310,12 @@ class Daemon:
         for job in dispatcher.abandon():
             self._fleet.abandoned(job)
         while dispatcher.running:
+            self._turned()
             self._bell.wait(LONGEST_SLEEP_S)
             for job, outcome in dispatcher.finished():
                 self._tell(outcome)
                 self._fleet.done(job, outcome)
-        self._looks.stop()
+        self._stop_looks()
         self.app.trail.close()
         self.app.observer.cooldowns.flush()
         app.observer.cooldowns.take_over(self.app.observer.cooldowns)
@@ -340,13 +345,14 @@ class Daemon:
         if shown is None:
             return
         from rotator.listener import Listener  # noqa: PLC0415 - on use
-        from rotator.web import Web  # noqa: PLC0415 - likewise
+        from rotator.web import Fresh, Web  # noqa: PLC0415 - likewise
 
         if self._fleet.board is None:
             self._fleet.board = Board(shown.meters.lag)
             shown.meters.show(self._fleet.board, self._cooldowns)
         clock = self.app.surroundings.clock
-        self._web = Web(self._fleet.board, shown.meters, clock, local=shown.local, token=shown.token)
+        token = Fresh(shown.token, clock) if shown.token else None
+        self._web = Web(self._fleet.board, shown.meters, clock, local=shown.local, token=token)
         try:
             _ = shown.token and shown.token()
         except RotatorError as error:  # it may come later: it is read anew for each request
@@ -356,6 +362,19 @@ class Daemon:
             listener.start()
             self._listener = listener
             self._log("listening", at=shown.listen)
+
+    def _turned(self) -> None:
+        """Note that the loop lives: who takes it for hanging may kill the only holder of tokens."""
+        if self._fleet.board:
+            self._fleet.board.turned(self.app.surroundings.clock.monotonic_s())
+
+    def _stop_looks(self) -> None:
+        """Wait for what is being read, which takes as long as its store lets it."""
+        ending = threading.Thread(target=self._looks.stop, name="stop-looks")
+        ending.start()
+        while ending.is_alive():
+            ending.join(LONGEST_SLEEP_S)
+            self._turned()
 
     def _cooldowns(self) -> Mapping[str, datetime]:
         return self.app.observer.cooldowns.all_known()  # of the parts as they are then

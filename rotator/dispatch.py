@@ -45,12 +45,6 @@ FREE_S = 1.0
 """A rotation that begins so long after the last one of the same store takes no slot of its write quota: a fleet that
 never comes near the quota does not pay for sharing it."""
 
-READ_FOR_S = 10.0
-"""How long document and record that were read may be acted on. The claim makes any age safe: a token that was presented
-meanwhile is found claimed. Where hundreds wait for threads, reading each of them twice would be half of all calls; a
-person who logs in within these seconds finds the old token refreshed, and the own one left in place. The provider's
-cooldown is read anew sooner (`rotator.rotation.GOOD_FOR_S`)."""
-
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -302,7 +296,10 @@ class Dispatcher:
         latest = self.latest(job.credential)
         if latest and self.clock.now() > latest:
             return outcomes.Deferred(job.credential.name, "no_time_left", None)
-        if observed is None or observed.in_bulk or self.clock.now() - observed.at > timedelta(seconds=READ_FOR_S):
+        if observed is None or observed.in_bulk or self.clock.now() - observed.at > timedelta(seconds=GOOD_FOR_S):
+            away_until = self._away.get(job.credential.store)
+            if away_until and away_until > self.clock.now():
+                return outcomes.Deferred(job.credential.name, "store_unavailable", away_until)
             try:
                 observed = self.observer.observe(
                     job.credential,

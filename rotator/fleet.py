@@ -226,6 +226,8 @@ class Fleet:
                 assert_never(outcome)
         self._plan(watched, at, refresh_at)
         if self.board:
+            if job.key:
+                self.board.lanes[job.key] = job.credential.provider.name
             self.board.done(job.credential, outcome, at, now=self.clock.now())
             if job.begun_at and job.due_at:
                 self.board.lag((job.begun_at - job.due_at).total_seconds())

@@ -18,12 +18,14 @@ THREADS = 4
 """For answers that come from memory. The daemon's work is done by others."""
 
 LIMITS = {
-    "connection_limit": 64,
-    "channel_timeout": 30,
+    "asyncore_use_poll": True,
+    "connection_limit": 512,
+    "channel_timeout": 15,
     "max_request_header_size": 16_384,
     "max_request_body_size": 1_024,
 }
-"""Who opens many connections, or sends slowly or much, keeps itself waiting and nobody else."""
+"""Who sends slowly or much keeps itself waiting. Who opens hundreds of connections keeps others out: let a network
+policy say who may reach the port."""
 
 
 class Listener:

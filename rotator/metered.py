@@ -184,12 +184,13 @@ class _Counted:
 
     def waiting(self, record: StateRecord) -> tuple[SealedEntry, ...]:
         entries = self.behind.waiting(record)
-        self.count.found(record.identity, {entry.parent for entry in entries})
+        self.count.found(record.identity, {entry.parent for entry in entries if entry.kind == "tokens"})
         return entries
 
     def keep(self, entry: SealedEntry, writer: RecordWriter) -> None:
         self.behind.keep(entry, writer)
-        self.count.kept(entry.identity, entry.parent)
+        if entry.kind == "tokens":  # what is left of a lost reply is a doubt, and waits for no store
+            self.count.kept(entry.identity, entry.parent)
 
     def without(self, record: StateRecord, parents: frozenset[str]) -> StateRecord:
         return self.behind.without(record, parents)

@@ -59,7 +59,7 @@ class Meters:
         self._entries = CountedEscrow()
         escrow = Gauge(
             "rotator_escrow_entries",
-            "Token sets that this process received and that wait in escrow for their store.",
+            "Token sets that this process knows to wait in escrow for their store.",
             registry=self._registry,
         )
         escrow.set_function(lambda: float(len(self._entries)))

@@ -279,6 +279,7 @@ class Rotation:
         if now - attempt.observed.at > timedelta(seconds=GOOD_FOR_S):
             # Something was slow since the provider's record was read: another replica may have been told to wait.
             cooldown = self.cooldowns.record(attempt.observed.provider_key).cooldown_until
+            now = self.clock.now()  # that may have been slow, too: the slot and the window go by the moment of sending
         if cooldown and cooldown > self.clock.now():
             raise LeaseLost(f"{credential.name}: the provider asks to wait until {cooldown.isoformat()}")
         if due.leave_by and now > due.leave_by:

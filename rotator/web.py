@@ -10,13 +10,14 @@ import binascii
 import functools
 import hmac
 import json
+import threading
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from rotator.addresses import is_loopback
-from rotator.errors import RotatorError
+from rotator.errors import RotatorError, StoreUnavailable
 from rotator.reports import instant
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ COMMON: Headers = [
     ("X-Content-Type-Options", "nosniff"),
 ]
 
+
+FRESH_S = 5.0
+"""How long a token that was read is believed."""
 
 POLICY = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 PAGE_POLICY = (
@@ -75,7 +79,7 @@ class Web:
 
     Args:
         local: Whether a loopback address is listened at.
-        token: Reads the token that opens the rest, anew for each request; None where none is configured.
+        token: Reads the token that opens the rest (`rotator.web.Fresh`); None where none is configured.
     """
 
     board: Board
@@ -136,15 +140,56 @@ class Web:
             if not is_loopback(_host(environ.get("HTTP_HOST", ""))):
                 return Answer.text(HTTPStatus.FORBIDDEN, "ask by 127.0.0.1 or localhost, or set http.token")
             return None
-        try:
-            token = self.token()
-        except RotatorError as error:
-            return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, f"http.token cannot be read: {error}")
-        if hmac.compare_digest(_given(environ.get("HTTP_AUTHORIZATION", "")), token.reveal().encode()):
-            return None
+        given = _given(environ.get("HTTP_AUTHORIZATION", ""))
+        if given:  # who shows nothing is answered without asking a store
+            try:
+                token = self.token()
+            except RotatorError as error:
+                return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, f"http.token cannot be read: {error}")
+            if hmac.compare_digest(given, token.reveal().encode(errors="surrogateescape")):
+                return None
         challenges = [("WWW-Authenticate", 'Bearer realm="rotator"'), ("WWW-Authenticate", 'Basic realm="rotator"')]
         what = "this needs the token of http.token: Authorization: Bearer TOKEN, or as a browser's password"
         return Answer.text(HTTPStatus.UNAUTHORIZED, what, challenges)
+
+
+@dataclass(slots=True)
+class Fresh:
+    """A secret, read anew every few seconds by one thread at a time.
+
+    While a store that holds it does not answer, that thread waits for it, and the others go on with what was read last:
+    else a page that asks every five seconds would take every thread, and health would not be answered.
+    """
+
+    read: Callable[[], Secret]
+    clock: Clock
+    _known: Secret | None = None
+    _read_s: float = 0.0
+    _reading: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self) -> Secret:
+        """Return it.
+
+        Raises:
+            ConfigError: It cannot be read.
+            StoreUnavailable: It lies in a store that does not answer.
+        """
+        known = self._known
+        if known is not None and self.clock.monotonic_s() - self._read_s < FRESH_S:
+            return known
+        if not self._reading.acquire(blocking=False):
+            if known is None:
+                raise StoreUnavailable("it is being read", hint="ask again")
+            return known
+        try:
+            self._known = self.read()
+            self._read_s = self.clock.monotonic_s()
+            return self._known
+        except RotatorError:
+            self._known = None
+            raise
+        finally:
+            self._reading.release()
 
 
 def _shown(line: Line) -> dict[str, str | None]:
@@ -175,7 +220,7 @@ def _given(authorization: str) -> bytes:
     """Return the token in an `Authorization` header (RFC 6750 section 2.1; RFC 7617, as password); empty for none."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip().encode("latin-1", "replace")
+        return value.strip(" \t").encode("latin-1", "replace")
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(value.strip(), validate=True).partition(b":")[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import threading
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
@@ -12,11 +13,11 @@ from wsgiref.validate import validator
 import pytest
 
 from rotator.board import LIVE_S, Board
-from rotator.errors import ConfigError, Problem
+from rotator.errors import ConfigError, Problem, StoreUnavailable
 from rotator.metrics import Meters
 from rotator.redact import Secret
 from rotator.testing.memory import VirtualClock
-from rotator.web import Web
+from rotator.web import FRESH_S, Fresh, Web
 
 TOKEN = "canary-page-token"
 
@@ -65,12 +66,12 @@ def test_a_loop_that_hangs_is_unhealthy() -> None:
 def test_what_is_not_ready_says_why() -> None:
     """In JSON."""
     board = Board()
-    board.listed("vault", "no answer")
+    board.listed("vault", StoreUnavailable("no answer for team/secret"))
     status, _, text = ask(web(board=board), "/readyz")
     assert status == 503
     assert json.loads(text) == {
         "ready": False,
-        "troubles": ["not every credential was looked at yet", "vault: no answer"],
+        "troubles": ["not every credential was looked at yet", "vault: store unavailable"],
     }
 
 
@@ -113,6 +114,41 @@ def test_with_a_token_only_who_has_it_is_answered(local: bool, authorization: st
     assert TOKEN not in text + repr(headers)
     if status == 401:
         assert "WWW-Authenticate" in headers
+
+
+def test_who_shows_no_token_is_refused_without_reading_it() -> None:
+    """A store that hangs is not asked for the sake of whoever comes by."""
+
+    def asked() -> Secret:
+        raise AssertionError
+
+    assert ask(Web(Board(), Meters(VirtualClock()), VirtualClock(), False, asked), "/metrics")[0] == 401
+
+
+def test_a_token_is_read_by_one_at_a_time_and_the_others_go_on_with_the_last() -> None:
+    """A store that hangs takes one thread, not all of them."""
+    clock, inside, go = VirtualClock(), threading.Event(), threading.Event()
+    reads: list[int] = []
+
+    def read() -> Secret:
+        reads.append(1)
+        if len(reads) > 1:
+            inside.set()
+            go.wait(10)
+        return Secret(TOKEN)
+
+    token = Fresh(read, clock)
+    assert token().reveal() == TOKEN
+    assert token().reveal() == TOKEN
+    assert len(reads) == 1
+    clock.sleep(FRESH_S + 1)
+    reader = threading.Thread(target=token)
+    reader.start()
+    assert inside.wait(10)
+    assert token().reveal() == TOKEN
+    go.set()
+    reader.join()
+    assert len(reads) == 2
 
 
 def test_a_token_that_cannot_be_read_opens_nothing() -> None:

@@ -107,6 +107,8 @@ def verify(lines: Callable[[], Iterable[bytes]], asked: str = "") -> Verdict:
             else:
                 verdict.older += 1
             continue
+        if not line.endswith(b"\n"):
+            verdict.findings.append((number, "does not end: it is being written just now, or was cut off"))
         if not link.intact:
             verdict.findings.append((number, "was changed"))
         if link.before != (BEGINNING if expected is None else expected):
@@ -131,7 +133,7 @@ def _misplaced(before: str, place: int | None) -> str:
         return "begins a chain: what is before it, or the end of another file, was put together"
     if place is None:
         return "names a line before it that is not there: one or more were taken out"
-    return f"belongs behind line {place}: lines were moved, put in or taken out"
+    return f"belongs behind line {place}: lines were moved, put in or taken out, or two writers had no lock on the file"
 
 
 def _is_event(line: bytes) -> bool:

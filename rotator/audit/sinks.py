@@ -137,7 +137,7 @@ class JsonlFileSink:
                 file = self._ensure_open()
                 file.use()
             try:
-                if self._append(file.descriptor, line):
+                if self._append(file, line):
                     file.flush()
             except OSError:
                 self._forget(file)
@@ -168,15 +168,16 @@ class JsonlFileSink:
                 hint="its folder must exist, with free space, and rotator's user must be allowed to write there",
             ) from error
 
-    def _append(self, descriptor: int, line: bytes) -> bool:
+    def _append(self, file: AppendedFile, line: bytes) -> bool:
         """Write the line; return whether there is something to flush."""
+        descriptor = file.descriptor
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             with self._lock:
                 write_all(descriptor, line)
             return False
         with self._lock, _locked(descriptor):
             size = os.fstat(descriptor).st_size
-            if size != self._size:  # somebody else has written, or it is another file
+            if size != self._size or file is not self._file:  # somebody else has written, or it is another file
                 self._link = _last_link(descriptor, size)
             line, link = chained(line, self._link)
             # A full disk or a dead machine leaves half a line, which must not swallow this one.

@@ -36,10 +36,11 @@ def told(event: Mapping[str, Any]) -> str:
         "took": f" after {duration} ms" if isinstance(duration, int) else "",
     }
     named = {key: str(event.get(key, "unknown")) for key in ("refresh_token_digest", "version_before", "version_after")}
-    what = TOLD.get(kind, kind).format(**parts, **named)
+    what = TOLD[kind].format(**parts, **named) if kind in TOLD else kind
     actor = event.get("actor")
     who = f"{actor.get('mode', '?')} on {actor.get('host', '?')}" if isinstance(actor, dict) else "somebody"
-    return f"{event.get('ts', 'at an unknown time')}  {event.get('credential', '?')} {what} ({who})"
+    line = f"{event.get('ts', 'at an unknown time')}  {event.get('credential', '?')} {what} ({who})"
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)  # a file may hold anything
 
 
 def _after(word: str, value: object) -> str:

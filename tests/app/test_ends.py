@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from rotator import aws_events, outcomes
-from rotator.dispatch import READ_FOR_S
+from rotator.rotation import GOOD_FOR_S
 from rotator.stores.local import LocalSecretStore
 from rotator.token_endpoint import HttpTokenEndpoint
 
@@ -70,7 +70,7 @@ def test_a_slow_reading_does_not_carry_a_request_over_the_end(stage: Stage, monk
     def slow_send(self: Any, request: Any, **more: Any) -> Any:
         sent.append(stage.clock.now())
         answer = send(self, request, **more)
-        stage.advance(READ_FOR_S + 1)
+        stage.advance(GOOD_FOR_S + 1)
         return answer
 
     def slow_read(self: Any, secret: str) -> Any:
@@ -80,7 +80,7 @@ def test_a_slow_reading_does_not_carry_a_request_over_the_end(stage: Stage, monk
 
     monkeypatch.setattr(HttpTokenEndpoint, "refresh", slow_send)
     monkeypatch.setattr(LocalSecretStore, "read", slow_read)
-    until = stage.clock.now() + timedelta(seconds=READ_FOR_S + 10)
+    until = stage.clock.now() + timedelta(seconds=GOOD_FOR_S + 10)
 
     results = app.passes.run(app.credentials, horizon_s=900.0, until=until)
 
@@ -97,3 +97,26 @@ def test_a_function_without_a_known_end_asks_everybody(stage: Stage) -> None:
     results = aws_events._run(app, app.credentials, None, 900.0)
 
     assert {type(one) for one in results} == {outcomes.Rotated}
+
+
+def test_a_slow_second_look_at_the_pauses_does_not_carry_a_request_over_its_slot(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is old, the provider's record is read again for six seconds, and the slot is over by then."""
+    stage.ready()
+    stage.until_due()
+    app = stage.app()
+    observed = app.observer.observe(app.credential("alpha"))
+    stage.advance(GOOD_FOR_S + 1)
+    real = type(app.state).read
+
+    def slow(self: Any, key: str) -> Any:
+        if key.startswith("provider/"):
+            stage.advance(6.0)
+        return real(self, key)
+
+    monkeypatch.setattr(type(app.state), "read", slow)
+    outcome = app.rotation.run(observed, leave_by=stage.clock.now() + timedelta(seconds=3))
+    assert isinstance(outcome, outcomes.Deferred)
+    assert outcome.reason == "slot_missed"
+    assert stage.face().report.requests == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import socket
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -126,7 +128,7 @@ def test_it_is_ready_once_all_was_looked_at(listening: Stage) -> None:
 
         store.versions = away
         status, text = poll(lambda: unready(daemon), "a listing that fails")
-        assert (status, "main: store main: no answer" in text) == (503, True)
+        assert (status, "main: store unavailable" in text) == (503, True)
 
 
 def unready(daemon: Running) -> tuple[int, str] | None:
@@ -134,8 +136,9 @@ def unready(daemon: Running) -> tuple[int, str] | None:
     return found if found[0] != 200 else None
 
 
-def test_a_token_is_read_anew_for_each_request(listening: Stage) -> None:
-    """A new one in its file counts at once; no answer holds either."""
+def test_a_token_is_read_anew(listening: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new one in its file counts within seconds; no answer holds either."""
+    monkeypatch.setattr("rotator.web.FRESH_S", 0.0)
     stage = listening
     stage.ready()
     file = stage.folder / "token"
@@ -159,7 +162,7 @@ def test_a_token_that_is_not_there_is_told_at_the_start(listening: Stage) -> Non
     with running(stage) as daemon:
         [facts] = daemon.noted("the token of http cannot be read")
         assert "NOT_SET" in facts["problems"]
-        assert ask(daemon, "/metrics")[0] == 503
+        assert ask(daemon, "/metrics", Authorization="Bearer x")[0] == 503
         assert ask(daemon, "/healthz")[0] == 200
 
 
@@ -197,6 +200,27 @@ def test_a_daemon_that_began_without_a_listener_gets_one_by_a_reload(real_stage:
 def shows(daemon: Running, *names: str) -> str:
     text = ask(daemon, "/metrics")[1]
     return text if all(f'rotator_credential_ready{{credential="{name}"' in text for name in names) else ""
+
+
+def test_a_daemon_that_waits_for_a_rotation_before_it_reloads_is_alive(
+    listening: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who killed it then would kill the only holder of what the provider has just answered."""
+    stage = listening
+    stage.ready()
+    expiring(stage)
+    monkeypatch.setattr("rotator.board.LIVE_S", 1.0)
+    monkeypatch.setattr("rotator.daemon.LONGEST_SLEEP_S", 0.1)
+    go = threading.Event()
+    stage.face().fault("delay_before_reply", until=go, delay_s=20.0)
+    with running(stage) as daemon:
+        poll(lambda: stage.face().report.requests, "a request on its way")
+        daemon.daemon.request_reload()
+        until = time.monotonic() + 2.0
+        while time.monotonic() < until:  # longer than a loop that hangs would pass for alive
+            assert ask(daemon, "/healthz") == (200, "ok\n")
+        go.set()
+        poll(lambda: daemon.noted("reloaded"), "the reload")
 
 
 def test_a_port_that_is_taken_is_told_and_nothing_is_spent(listening: Stage) -> None:

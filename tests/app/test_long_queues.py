@@ -33,7 +33,7 @@ def test_in_a_long_queue_each_is_read_once_more_and_no_oftener(stage: Stage, mon
         stage.advance(1.0)
         return send(self, *given, **more)
 
-    monkeypatch.setattr("rotator.dispatch.READ_FOR_S", 0.5)  # what was read before the one ahead of it was sent is old
+    monkeypatch.setattr("rotator.dispatch.GOOD_FOR_S", 0.5)  # what was read before the one ahead of it was sent is old
     monkeypatch.setattr(LocalSecretStore, "read", counted)
     monkeypatch.setattr(Rotation, "run", slow)
     app = stage.app()

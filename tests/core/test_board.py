@@ -8,6 +8,7 @@ import pytest
 
 from rotator import outcomes
 from rotator.board import LIVE_S, Board
+from rotator.errors import StoreDenied, StoreUnavailable
 from rotator.looks import Sight
 from tests.core.parts import at
 from tests.rotation.world import credential
@@ -113,7 +114,24 @@ def test_it_is_ready_after_the_first_look_and_while_stores_can_be_listed() -> No
     board = Board()
     assert board.unready() == ["not every credential was looked at yet"]
     board.starting = False
-    board.listed("main", "no answer")
-    assert board.unready() == ["main: no answer"]
+    board.listed("main", StoreUnavailable("store main: no answer for team/secret"))
+    assert board.unready() == ["main: store unavailable"]
     board.listed("main", None)
     assert board.unready() == []
+
+
+def test_a_listing_that_is_not_allowed_keeps_nothing_from_being_ready() -> None:
+    """It will not be allowed by waiting, and refreshes go on without it."""
+    board = Board(starting=False)
+    board.listed("main", StoreUnavailable("store main: no answer"))
+    board.listed("main", StoreDenied("store main: ListSecrets is not allowed"))
+    assert board.unready() == []
+
+
+def test_the_trouble_of_a_store_that_is_configured_no_more_is_over() -> None:
+    """Of the others it stays."""
+    board = Board(starting=False)
+    for name in ("main", "gone"):
+        board.listed(name, StoreUnavailable("no answer"))
+    board.keep_listed(["main"])
+    assert board.unready() == ["main: store unavailable"]

@@ -222,8 +222,15 @@ def test_daemons_are_probed_and_not_evicted_together(mode: str) -> None:
     assert inside["readinessProbe"]["httpGet"]["path"] == "/readyz"
     [port] = inside["ports"]
     config = yaml.safe_load(manifests(mode)["ConfigMap"]["data"]["rotator.yaml"])
-    assert config["http"]["listen"] == f"0.0.0.0:{port['containerPort']}"
+    assert config["http"]["listen"] == f"0.0.0.0:{port['containerPort']}"  # whatever the configuration itself said
     assert manifests(mode)["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
+
+
+def test_a_map_of_ones_own_is_probed_only_where_it_listens() -> None:
+    """Else the pods would be killed for not answering."""
+    own = by_kind(rendered(values_of("statefulset"), "--set", "config=null", "--set", "existingConfigMap=mine"))
+    [inside] = own["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+    assert "livenessProbe" not in inside
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -272,7 +279,9 @@ def test_alerts_name_what_there_is(mode: str) -> None:
         (["existingConfigMap=mine", "config.version=1"], "keep one"),
         (["config.version=1"], "state of the configuration would be lost with the pod"),
         (["config.version=1", "mode=cronjob"], "state of the configuration would be lost with the pod"),
-        (["config.version=1", "persistence.existingClaim=x"], "for one process"),
+        (["config.version=1", "persistence.existingClaim=x"], "is for one process"),
+        (["existingConfigMap=mine", "persistence.existingClaim=x"], "is for one process"),
+        (["config.version=1", "config.state.type=vault", "config.audit[0].path=a.jsonl"], "audit of the configuration"),
         (["config.version=1", "config.state.type=vault", "config.stores.a.type=local"], "stores.a of the config"),
         (["config.version=1", "config.state.type=vault", "config.escrow.type=file"], "escrow of the configuration"),
         (["existingConfigMap=mine", "mode=cron"], "mode"),
@@ -281,7 +290,8 @@ def test_alerts_name_what_there_is(mode: str) -> None:
         (["existingConfigMap=mine", "shards=0"], "shards"),
         (["existingConfigMap=mine", "deployment.terminationGracePeriodSeconds=5"], "terminationGracePeriodSeconds"),
         (["existingConfigMap=mine", "mode=cronjob", "serviceMonitor.enabled=true"], "nobody to scrape"),
-        (["existingConfigMap=mine", "serviceMonitor.enabled=true"], "needs http.tokenSecret"),
+        (["existingConfigMap=mine", "serviceMonitor.enabled=true"], "nobody to scrape"),
+        (["existingConfigMap=mine", "http.configured=true", "serviceMonitor.enabled=true"], "needs http.tokenSecret"),
         (["existingConfigMap=mine", "prometheusRule.enabled=true"], "needs serviceMonitor.enabled"),
     ],
 )

@@ -116,11 +116,11 @@ def test_parameters_and_defaults_are_the_same() -> None:
             {
                 "threshold": "Threshold",
                 "period": "Period",
+                "evaluation_periods": "EvaluationPeriods",
                 "statistic": "Statistic",
                 "comparison_operator": "ComparisonOperator",
                 "treat_missing_data": "TreatMissingData",
                 "alarm_description": "AlarmDescription",
-                "metric_name": "MetricName",
                 "namespace": "Namespace",
             },
         ),

@@ -86,6 +86,13 @@ resource "aws_lambda_function" "passes" {
   }
 }
 
+# The next schedule is the retry: Lambda's own two would come while it runs.
+resource "aws_lambda_function_event_invoke_config" "passes" {
+  function_name                = aws_lambda_function.passes.function_name
+  maximum_retry_attempts       = 0
+  maximum_event_age_in_seconds = 600
+}
+
 resource "aws_scheduler_schedule" "passes" {
   name                = "${var.name}-passes"
   schedule_expression = var.schedule

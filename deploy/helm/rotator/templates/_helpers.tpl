@@ -28,17 +28,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- /* Whether there is a daemon that listens. */ -}}
 {{- define "rotator.listens" -}}
-{{- if and .Values.http.enabled (eq .Values.mode "deployment") }}true{{ end -}}
+{{- if and .Values.http.enabled (eq .Values.mode "deployment") (or .Values.config .Values.http.configured) }}true{{ end -}}
 {{- end -}}
 
 {{- define "rotator.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- if include "rotator.listens" . -}}
-{{- $http := dict "listen" (printf "0.0.0.0:%v" .Values.http.port) -}}
+{{- $http := default dict $config.http -}}
+{{- $_ := set $http "listen" (printf "%s:%v" .Values.http.address .Values.http.port) -}}
 {{- if .Values.http.tokenSecret.name -}}
 {{- $_ := set $http "token" (dict "env" "ROTATOR_HTTP_TOKEN") -}}
 {{- end -}}
-{{- $_ := set $config "http" (mergeOverwrite $http (default dict $config.http)) -}}
+{{- $_ := set $config "http" $http -}}
 {{- end -}}
 {{ toYaml $config }}
 {{- end -}}
@@ -51,17 +52,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and .Values.config .Values.existingConfigMap -}}
 {{- fail "rotator: config and existingConfigMap are both set: keep one" -}}
 {{- end -}}
-{{- $state := default dict .Values.config.state -}}
-{{- $escrow := default dict .Values.config.escrow -}}
+{{- $config := default dict .Values.config -}}
+{{- $state := default dict $config.state -}}
+{{- $escrow := default dict $config.escrow -}}
 {{- $local := list -}}
 {{- if and .Values.config (eq (default "local" $state.type) "local") -}}{{- $local = append $local "state" -}}{{- end -}}
 {{- if eq (default "" $escrow.type) "file" -}}{{- $local = append $local "escrow" -}}{{- end -}}
-{{- range $name, $store := default dict .Values.config.stores -}}
+{{- range $name, $store := default dict $config.stores -}}
 {{- if eq (default "" $store.type) "local" -}}{{- $local = append $local (printf "stores.%s" $name) -}}{{- end -}}
+{{- end -}}
+{{- range default list $config.audit -}}
+{{- if and .path (ne .path "-") (not (hasPrefix "/" .path)) -}}{{- $local = append $local "audit" -}}{{- end -}}
 {{- end -}}
 {{- $many := or (gt (int .Values.shards) 1) (and (eq .Values.mode "deployment") (gt (int .Values.deployment.replicas) 1)) -}}
 {{- if and $local (not .Values.persistence.existingClaim) -}}
 {{- fail (printf "rotator: %s of the configuration would be lost with the pod: take dynamodb or vault, or set persistence.existingClaim" (join ", " $local)) -}}
+{{- end -}}
+{{- if and .Values.persistence.existingClaim $many -}}
+{{- fail "rotator: persistence.existingClaim is for one process: set deployment.replicas and shards to 1, or leave it out" -}}
 {{- end -}}
 {{- if and $local $many -}}
 {{- fail (printf "rotator: %s of the configuration is for one process: take dynamodb or vault, or set deployment.replicas and shards to 1" (join ", " $local)) -}}
