@@ -19,7 +19,6 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 
 from rotator.bell import Bell
-from rotator.board import Board
 from rotator.clocks import SystemClock
 from rotator.discovery import Census, Listing
 from rotator.dispatch import Dispatcher
@@ -27,15 +26,14 @@ from rotator.errors import RotatorError
 from rotator.fleet import Fleet
 from rotator.looks import Looks, Swept
 from rotator.model import Listed
+from rotator.showing import Showing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from rotator.listener import Listener
     from rotator.model import Credential
     from rotator.observe import Observed
     from rotator.outcomes import Outcome
-    from rotator.web import Web
     from rotator.wiring import App
 
 CHANGE_CHECK_S = 180.0
@@ -103,14 +101,14 @@ class Daemon:
     _telling_at: datetime | None = None
     _census: Census | None = None
     _unconfirmed: set[str] = field(default_factory=set)
-    _web: Web | None = None
-    _listener: Listener | None = None
+    _showing: Showing = field(init=False)
 
     def __post_init__(self) -> None:
         surroundings = self.app.surroundings
         parts = self.app.shard.of
         self._fleet = Fleet(surroundings.clock, self.app.budget, surroundings.pause_s, self.app.quotas, parts)
         self._looks = Looks(self.app.observer, self._bell.ring)
+        self._showing = Showing(self._log)
 
     def stop(self) -> None:
         """Start nothing new, finish what is in flight, and let `run` return. Callable from a signal handler."""
@@ -135,7 +133,7 @@ class Daemon:
             with scheduling() as scheduler:
                 self._loop(scheduler)
         finally:
-            self._close_listener()
+            self._showing.close()
 
     # ---------------------------------------------------------------------------------------------- the loop
 
@@ -334,34 +332,16 @@ class Daemon:
     # ------------------------------------------------------------------------------------------- what is shown
 
     def _listen(self) -> None:
-        """Listen where the configuration says; a listener that is right already stays.
+        """Listen where the configuration says.
 
         Raises:
             ConfigError: The address cannot be listened at.
         """
-        shown = self.app.shown
-        if self._listener is not None and (shown is None or shown.listen != self._listener.listen):
-            self._close_listener()
-        if shown is None:
-            return
-        from rotator.listener import Listener  # noqa: PLC0415 - on use
-        from rotator.web import Fresh, Web  # noqa: PLC0415 - likewise
+        self._showing.follow(self.app, self._cooldowns)
+        self._fleet.board = self._showing.board
 
-        if self._fleet.board is None:
-            self._fleet.board = Board(shown.meters.lag)
-            shown.meters.show(self._fleet.board, self._cooldowns)
-        clock = self.app.surroundings.clock
-        token = Fresh(shown.token, clock) if shown.token else None
-        self._web = Web(self._fleet.board, shown.meters, clock, local=shown.local, token=token)
-        try:
-            _ = shown.token and shown.token()
-        except RotatorError as error:  # it may come later: it is read anew for each request
-            self._log("the token of http cannot be read", problems=str(error))
-        if self._listener is None:
-            listener = Listener(shown.listen, self._answer)
-            listener.start()
-            self._listener = listener
-            self._log("listening", at=shown.listen)
+    def _cooldowns(self) -> Mapping[str, datetime]:
+        return self.app.observer.cooldowns.all_known()  # of the parts as they are then
 
     def _turned(self) -> None:
         """Note that the loop lives: who takes it for hanging may kill the only holder of tokens."""
@@ -375,19 +355,6 @@ class Daemon:
         while ending.is_alive():
             ending.join(LONGEST_SLEEP_S)
             self._turned()
-
-    def _cooldowns(self) -> Mapping[str, datetime]:
-        return self.app.observer.cooldowns.all_known()  # of the parts as they are then
-
-    def _answer(self, environ: Any, start_response: Any) -> Any:
-        if self._web is None:
-            raise AssertionError("nobody listens yet")
-        return self._web(environ, start_response)
-
-    def _close_listener(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
 
     def _tell(self, outcome: Outcome) -> None:
         with contextlib.suppress(OSError, ValueError):  # a closed stderr must not end the daemon

@@ -10,28 +10,25 @@ import base64
 import contextlib
 import hashlib
 import hmac
-import json
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
-from rotator.documents import parse_document, stored_tokens
-from rotator.errors import LoginFailed, ProviderUnreachable, Refused, RotatorError, SecretNotFound
-from rotator.http_messages import HttpRequest
-from rotator.model import Malformed, Misconfigured, RefreshRequest
-from rotator.oauth import as_client, endpoint_problem
+from rotator.documents import parse_document
+from rotator.errors import LoginFailed, ProviderUnreachable, RotatorError, SecretNotFound
+from rotator.model import Malformed
 from rotator.operations import Operations
-from rotator.redact import Secret, without
+from rotator.provider_calls import OK, number, read_json, told
+from rotator.redact import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rotator.http_messages import HttpReply
     from rotator.model import Credential, Versioned
-    from rotator.token_endpoint import HttpTokenEndpoint
+    from rotator.provider_calls import ProviderCalls
     from rotator.wiring import App
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -40,9 +37,6 @@ INTERVAL_S = 5.0
 
 LONGEST_S = 1800.0
 """A person who takes longer begins anew, whatever the server would allow."""
-
-WELL_KNOWN = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
-OK, NOT_FOUND = 200, 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +59,22 @@ class Login:
     """One person's login for one credential.
 
     Args:
-        endpoint: Sends requests.
+        calls: Sends requests.
         say: Tells the person what to do.
     """
 
-    app: App
-    credential: Credential
-    endpoint: HttpTokenEndpoint
+    calls: ProviderCalls
     say: Callable[[str], None]
+
+    @property
+    def app(self) -> App:
+        """The parts."""
+        return self.calls.app
+
+    @property
+    def credential(self) -> Credential:
+        """Whose login it is."""
+        return self.calls.credential
 
     # --------------------------------------------------------------------------------------------- before it begins
 
@@ -88,44 +90,9 @@ class Login:
         with contextlib.suppress(SecretNotFound):
             self.app.retrier.call(lambda: self.app.stores[self.credential.store].prove_writable(self.credential.secret))
         self.app.trail.prove_writable()
-        self._client()
-        provider = self.credential.provider
-        found = Endpoints(provider.authorization_endpoint, provider.device_authorization_endpoint)
-        if (found.authorization and found.device) or not provider.issuer:
-            return found
-        metadata = self._metadata(provider.issuer)
-        return Endpoints(
-            found.authorization or _address(metadata, "authorization_endpoint"),
-            found.device or _address(metadata, "device_authorization_endpoint"),
-        )
-
-    def _metadata(self, issuer: str) -> Mapping[str, Any]:
-        """Return what the issuer says of itself, if it is the issuer, and names the token endpoint that is configured.
-
-        RFC 8414 section 3.3: the issuer is the same, letter by letter. The token endpoint is pinned: metadata that
-        names another one would lead a refresh token elsewhere, and is not believed in anything.
-        """
-        provider = self.credential.provider
-        for path in WELL_KNOWN:
-            reply = self._get(issuer.rstrip("/") + path)
-            if reply.status == NOT_FOUND:
-                continue
-            metadata = _json(reply)
-            if metadata.get("issuer") != issuer:
-                raise LoginFailed(
-                    f"the metadata at {issuer} names another issuer: {str(metadata.get('issuer'))[:200]!r}",
-                    hint=f"correct `issuer` of the provider {provider.name}, letter by letter",
-                )
-            if metadata.get("token_endpoint") != provider.token_endpoint:
-                named = str(metadata.get("token_endpoint"))[:200]
-                raise LoginFailed(
-                    f"the metadata at {issuer} names another token endpoint: {named!r}",
-                    hint=f"correct `token_endpoint` or `issuer` of the provider {provider.name}",
-                )
-            return metadata
-        raise LoginFailed(
-            f"{issuer} has no metadata", hint="set authorization_endpoint, or device_authorization_endpoint"
-        )
+        self.calls.client()
+        found = self.calls.found("authorization_endpoint", "device_authorization_endpoint")
+        return Endpoints(found["authorization_endpoint"], found["device_authorization_endpoint"])
 
     # ------------------------------------------------------------------------------------------- the device's way
 
@@ -142,19 +109,17 @@ class Login:
                 hint="log in by a browser: leave --device out",
             )
         asked = {"scope": self._scope, **dict(self.credential.provider.login_parameters)}
-        reply = self._post(endpoints.device, {"client_id": self._client().client_id or "", **asked})
-        answer = _json(reply)
+        reply = self.calls.post(endpoints.device, {"client_id": self.calls.client().client_id or "", **asked})
+        answer = read_json(reply)
         code, shown = answer.get("device_code"), answer.get("user_code")
         where = answer.get("verification_uri") or answer.get("verification_url")
         if reply.status != OK or not (isinstance(code, str) and isinstance(shown, str) and isinstance(where, str)):
-            raise LoginFailed(f"no code was handed out: {_told(reply, answer)}", hint="see the provider's settings")
+            raise LoginFailed(f"no code was handed out: {told(reply, answer)}", hint="see the provider's settings")
         self.say(f"open {where} and enter {shown}")
         whole = answer.get("verification_uri_complete")
         if isinstance(whole, str):
             self.say(f"or open {whole}")
-        return self._put(
-            self._poll(code, _number(answer, "interval", INTERVAL_S), _number(answer, "expires_in", 600.0))
-        )
+        return self._put(self._poll(code, number(answer, "interval", INTERVAL_S), number(answer, "expires_in", 600.0)))
 
     def _poll(self, code: str, interval_s: float, lives_s: float) -> bytes:
         """Ask until the person has spoken (RFC 8628 sections 3.4 and 3.5)."""
@@ -163,13 +128,13 @@ class Login:
         while clock.now() < ends_at:
             clock.sleep(interval_s)
             try:
-                reply = self._token({"grant_type": DEVICE_GRANT, "device_code": code}, Secret(code))
+                reply = self.calls.token({"grant_type": DEVICE_GRANT, "device_code": code}, Secret(code))
             except ProviderUnreachable:
                 interval_s *= 2  # RFC 8628 section 3.5, of a connection timeout
                 continue
             if reply.status == OK:
                 return reply.body
-            answer = _json(reply)
+            answer = read_json(reply)
             match answer.get("error"):
                 case "authorization_pending":
                     pass
@@ -180,7 +145,7 @@ class Login:
                 case "expired_token":
                     break
                 case _:
-                    raise LoginFailed(f"the code was refused: {_told(reply, answer)}", hint=self._again)
+                    raise LoginFailed(f"the code was refused: {told(reply, answer)}", hint=self._again)
         raise LoginFailed("the code was not entered in time", hint=self._again)
 
     # ------------------------------------------------------------------------------------------ the browser's way
@@ -209,7 +174,7 @@ class Login:
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         query = {
             "response_type": "code",
-            "client_id": self._client().client_id,
+            "client_id": self.calls.client().client_id,
             "redirect_uri": redirect_uri,
             "scope": self._scope,
             "state": state,
@@ -229,9 +194,9 @@ class Login:
             "redirect_uri": redirect_uri,
             "code_verifier": verifier,
         }
-        reply = self._token(parameters, Secret(code), Secret(verifier))
+        reply = self.calls.token(parameters, Secret(code), Secret(verifier))
         if reply.status != OK:
-            raise LoginFailed(f"the code was refused: {_told(reply, _json(reply))}", hint=self._again)
+            raise LoginFailed(f"the code was refused: {told(reply, read_json(reply))}", hint=self._again)
         return self._put(reply.body)
 
     def _code(self, back: Redirect, state: str) -> str:
@@ -261,49 +226,6 @@ class Login:
     def _again(self) -> str:
         return f"begin anew: rotator login {self.credential.name}"
 
-    def _client(self) -> RefreshRequest:
-        """Return who asks: the credential's client, or its document's."""
-        credential = self.credential
-        client_id, client_secret = credential.client_id, credential.client_secret()
-        if client_id is None or client_secret is None:
-            with contextlib.suppress(SecretNotFound):
-                stored = self.app.retrier.call(lambda: self.app.stores[credential.store].read(credential.secret))
-                tokens = stored_tokens(stored, credential.provider)
-                if not isinstance(tokens, Malformed):
-                    client_id, client_secret = client_id or tokens.client_id, client_secret or tokens.client_secret
-        if not client_id:
-            raise Refused(f"{credential.name} has no client_id", hint="set client_id in the credential's entry")
-        return RefreshRequest(credential.provider, Secret(""), client_id, client_secret, credential.private_key())
-
-    def _get(self, url: str) -> HttpReply:
-        problem = endpoint_problem(url)
-        if problem:
-            raise LoginFailed(f"the issuer {problem}", hint="mend `issuer`")
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
-        return self.endpoint.ask(HttpRequest(url, headers, b"", method="GET"), deadline_s=self._timeout_s)
-
-    def _token(self, parameters: Mapping[str, str], *secrets: Secret) -> HttpReply:
-        return self._post(self.credential.provider.token_endpoint, parameters, *secrets)
-
-    def _post(self, url: str, parameters: Mapping[str, str], *secrets: Secret) -> HttpReply:
-        problem = endpoint_problem(url)
-        client = self._client()
-        assertion = self.endpoint.assertion(client)
-        if problem:
-            raise LoginFailed(f"the address {problem}", hint="mend the provider's endpoints")
-        if isinstance(assertion, Misconfigured):
-            raise LoginFailed(assertion.error, hint=assertion.hint)
-        # A login's requests are forms, whatever a refresh is (RFC 6749 section 4.1.3, RFC 8628 section 3.1).
-        form = replace(client, provider=replace(client.provider, body="form"))
-        http = as_client(form, assertion, url, parameters, *secrets)
-        if isinstance(http, Misconfigured):
-            raise LoginFailed(http.error, hint=http.hint)
-        return self.endpoint.ask(http, deadline_s=self._timeout_s)
-
-    @property
-    def _timeout_s(self) -> float:
-        return self.credential.provider.timeout_s
-
     def _put(self, body: bytes) -> Versioned:
         """Put the token set; where that fails, keep it for the person in a file that nobody else can read."""
         if isinstance(parse_document(body), Malformed):
@@ -322,29 +244,3 @@ class Login:
                 f"the login worked, and its token set could not be put: {error.message}; it is kept in {file}",
                 hint=f"mend that, then: rotator put {self.credential.name} {file} && rm {file}",
             ) from None
-
-
-def _json(reply: HttpReply) -> Mapping[str, Any]:
-    with contextlib.suppress(ValueError, RecursionError):
-        found = json.loads(reply.body)
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
-def _address(metadata: Mapping[str, Any], name: str) -> str | None:
-    found = metadata.get(name)
-    return found if isinstance(found, str) and endpoint_problem(found) is None else None
-
-
-def _number(answer: Mapping[str, Any], name: str, default: float) -> float:
-    found = answer.get(name)
-    usable = isinstance(found, int | float) and not isinstance(found, bool) and 0 < found <= LONGEST_S
-    return float(found) if usable and found is not None else default
-
-
-def _told(reply: HttpReply, answer: Mapping[str, Any]) -> str:
-    """Return what an answer says is wrong. Only a code of the standard's form is quoted: a text could hold anything."""
-    code = answer.get("error")
-    known = isinstance(code, str) and code.replace("_", "").isalnum() and len(code) < 60  # noqa: PLR2004 - RFC 6749 codes
-    return f"HTTP {reply.status}" + (f", {without(code, ())}" if known and isinstance(code, str) else "")

@@ -219,6 +219,7 @@ class Provider:
     issuer: str | None = None
     authorization_endpoint: str | None = None
     device_authorization_endpoint: str | None = None
+    revocation_endpoint: str | None = None
     login_scope: str | None = None
     login_parameters: tuple[tuple[str, str], ...] = ()
 

@@ -294,6 +294,17 @@ def login(context: Context, name: str, device: bool, port: int, no_browser: bool
 
 @rotator.command()
 @click.argument("name")
+@click.confirmation_option("--yes", prompt="End this grant at the provider? Somebody has to log in again")
+@click.pass_obj
+def revoke(context: Context, name: str) -> int:
+    """End a credential's grant at its provider, and latch it."""
+    from rotator.cli.logins import end_grant  # noqa: PLC0415 - on use
+
+    return end_grant(context, name)
+
+
+@rotator.command()
+@click.argument("name")
 @click.option("--replay", "word", flag_value="replay", help="Present a refresh token in doubt one more time.")
 @click.option("--discard", "word", flag_value="discard", help="Give a rotation in doubt up.")
 @click.option("--clear", "word", flag_value="clear", help="Take a latch away, or end a pause.")

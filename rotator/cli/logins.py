@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 from rotator.cli.context import Context, Exit, say, warn
 from rotator.errors import ConfigError, Problem
 from rotator.login import Login, Redirect
+from rotator.provider_calls import ProviderCalls
+from rotator.revoking import revoke
 from rotator.token_endpoint import HttpTokenEndpoint
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ def log_in(context: Context, name: str, *, device: bool, port: int, browser: boo
     """
     app = context.app("operator")
     clock, ids = app.surroundings.clock, app.surroundings.ids
-    one = Login(app, app.credential(name), HttpTokenEndpoint(clock, ids), say)
+    one = Login(ProviderCalls(app, app.credential(name), HttpTokenEndpoint(clock, ids)), say)
     endpoints = one.prepare()
     if device:
         written = one.by_device(endpoints)
@@ -109,4 +111,13 @@ def log_in(context: Context, name: str, *, device: bool, port: int, browser: boo
         with Loopback(port) as loopback:
             written = one.by_browser(endpoints, loopback.redirect_uri, show, lambda: loopback.wait(timeout_s))
     say(f"{name}: stored as version {written.version}")
+    return Exit.WELL
+
+
+def end_grant(context: Context, name: str) -> int:
+    """Revoke a credential's refresh token at its provider."""
+    app = context.app("operator")
+    endpoint = HttpTokenEndpoint(app.surroundings.clock, app.surroundings.ids)
+    revoke(ProviderCalls(app, app.credential(name), endpoint))
+    say(f"{name}: revoked; nothing of it is refreshed until somebody logs in again")
     return Exit.WELL

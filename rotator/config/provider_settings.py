@@ -98,6 +98,7 @@ class ProviderFields(Section):
     issuer: ServiceUrl | None = None
     authorization_endpoint: TokenEndpointUrl | None = None
     device_authorization_endpoint: TokenEndpointUrl | None = None
+    revocation_endpoint: TokenEndpointUrl | None = None
     login_scope: Scope | None = None
     login_parameters: dict[Text, Text] = Field(default_factory=dict)
 

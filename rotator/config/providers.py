@@ -136,6 +136,7 @@ def _provider(name: str, profile: str, fields: ProviderFields) -> Provider:
         issuer=fields.issuer,
         authorization_endpoint=fields.authorization_endpoint,
         device_authorization_endpoint=fields.device_authorization_endpoint,
+        revocation_endpoint=fields.revocation_endpoint,
         login_scope=fields.login_scope,
         login_parameters=tuple(fields.login_parameters.items()),
     )

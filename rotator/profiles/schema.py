@@ -27,7 +27,14 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*", re.IGNORECASE | re.ASCII)
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
-_TEMPLATES = ("token_endpoint", "audience", "issuer", "authorization_endpoint", "device_authorization_endpoint")
+_TEMPLATES = (
+    "token_endpoint",
+    "audience",
+    "issuer",
+    "authorization_endpoint",
+    "device_authorization_endpoint",
+    "revocation_endpoint",
+)
 """The fields in which `{variable}` is replaced; braces anywhere else, in a pattern say, are plain text."""
 
 

@@ -22,7 +22,7 @@ TOKEN = "canary-page-token"
 
 
 def port_of(daemon: Running) -> int:
-    listener = daemon.daemon._listener
+    listener = daemon.daemon._showing.listener
     assert listener is not None
     return listener.port
 
@@ -182,7 +182,7 @@ def test_a_reload_moves_the_listener_and_keeps_the_counts(listening: Stage) -> N
         assert found["rotator_credential_ready", "alpha", "acme", "main"] == 1.0
         del stage.config["http"]
         daemon.daemon.request_reload()
-        poll(lambda: daemon.daemon._listener is None, "the end of the listener")
+        poll(lambda: daemon.daemon._showing.listener is None, "the end of the listener")
 
 
 def test_a_daemon_that_began_without_a_listener_gets_one_by_a_reload(real_stage: Stage) -> None:

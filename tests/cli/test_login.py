@@ -11,6 +11,8 @@ import pytest
 
 from rotator import login as logins
 from rotator.cli import logins as cli_logins
+from rotator.escrow.file import FileEscrow
+from rotator.records import SealedEntry
 from rotator.testing.sandbox import DEFAULT_CLIENT_SECRET
 from tests.app.stage import poll
 
@@ -157,7 +159,7 @@ def test_a_code_that_nobody_enters_ends(offered: Stage) -> None:
 def test_who_asks_too_often_slows_down(offered: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interval that the server lengthens is kept to."""
     offered.face().settings.device_interval_s = 30.0  # told as 30, and meant as more
-    monkeypatch.setattr(logins, "_number", lambda _, name, default: 5.0 if name == "interval" else 600.0)
+    monkeypatch.setattr(logins, "number", lambda _, name, default: 5.0 if name == "interval" else 600.0)
     ended = offered.cli(*LOGIN, "--device")
     assert ended.code == 1
     assert offered.face().report.requests < 600 / 15
@@ -282,3 +284,62 @@ def test_no_secret_is_shown(offered: Stage, browser: list[str]) -> None:
     ended = offered.cli(*LOGIN)
     for secret in (DEFAULT_CLIENT_SECRET, "sandbox_at_", "sandbox_rt_", "sandbox_code_"):
         assert secret not in ended.out + ended.err
+
+
+# ---------------------------------------------------------------------------------------------- the way out
+
+
+def revocable(stage: Stage) -> Stage:
+    stage.config["providers"]["acme"]["revocation_endpoint"] = f"{stage.face().token_endpoint}/revoke"
+    stage.ready()
+    return stage
+
+
+def test_a_grant_is_ended_by_an_operators_word(stage: Stage) -> None:
+    """At the provider, and here: nothing of it is sent any more, and nobody is told of a death."""
+    ended = revocable(stage).cli("revoke", "alpha", "--yes")
+    assert (ended.code, "alpha: revoked" in ended.out) == (0, True)
+    assert stage.face().live_refresh_token(1) is None
+    again = stage.cli("once", "--force")
+    assert again.code == 1
+    assert "revoked by an operator" in again.out
+    assert stage.face().report.requests == 0
+    events = stage.audit_file.read_text()
+    assert '"reason": "revoke"' in events
+    assert "reauthorization_required" not in events
+    stage.seed()
+    assert stage.cli("once", "--force").code == 0
+
+
+def test_it_is_asked_for_and_never_done_by_itself(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a word nothing is sent."""
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
+    ended = revocable(stage).cli("revoke", "alpha")
+    assert ended.code != 0
+    assert stage.face().live_refresh_token(1) is not None
+
+
+def test_a_provider_that_does_not_revoke_leaves_the_grant_alive(stage: Stage) -> None:
+    """RFC 7009 section 2.2.1: the token has to be taken for alive; refreshes go on."""
+    revocable(stage).face().settings.person = "denies"
+    ended = stage.cli("revoke", "alpha", "--yes")
+    assert (ended.code, "taken for alive: HTTP 503" in ended.err) == (1, True)
+    stage.face().settings.person = "approves"
+    assert stage.cli("once", "--force").code == 0
+
+
+def test_a_provider_without_revocation_is_told(stage: Stage) -> None:
+    """With what to do instead."""
+    stage.ready()
+    ended = stage.cli("revoke", "alpha", "--yes")
+    assert (ended.code, "has no revocation_endpoint" in ended.err) == (1, True)
+
+
+def test_what_waits_in_escrow_is_not_lost_to_a_revocation(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The document's token is the old one then: first the new ones are written back."""
+    revocable(stage)
+    entry = SealedEntry("identity", "parent", "tokens", "rotation", "alpha", stage.clock.now(), "sealed")
+    monkeypatch.setattr(FileEscrow, "waiting", lambda *_: (entry,))
+    ended = stage.cli("revoke", "alpha", "--yes")
+    assert (ended.code, "wait in escrow" in ended.err) == (2, True)
+    assert stage.face().live_refresh_token(1) is not None

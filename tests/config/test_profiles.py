@@ -124,6 +124,7 @@ def test_an_entry_overrides_every_field() -> None:
         issuer="https://issuer/",
         authorization_endpoint="https://a/authorize",
         device_authorization_endpoint="https://a/device",
+        revocation_endpoint="https://a/revoke",
         login_scope="all",
         login_parameters={"audience": "https://api/"},
     ) == Provider(
@@ -154,6 +155,7 @@ def test_an_entry_overrides_every_field() -> None:
         issuer="https://issuer/",
         authorization_endpoint="https://a/authorize",
         device_authorization_endpoint="https://a/device",
+        revocation_endpoint="https://a/revoke",
         login_scope="all",
         login_parameters=(("audience", "https://api/"),),
     )

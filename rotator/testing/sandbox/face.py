@@ -234,10 +234,25 @@ class Face:
                     if request.problem:
                         return error_reply(400, "invalid_request", request.problem)
                     return self._logins.device(dict(request.parameters), f"{self.token_endpoint}/activate")
+                case "POST", "/revoke":
+                    request = read_token_request("", content_type, body, self._settings)
+                    return self._revocation(dict(request.parameters))
                 case "GET", "/.well-known/openid-configuration":
                     return json_reply(200, self.metadata)
                 case _:
                     return None
+
+    def _revocation(self, parameters: dict[str, str]) -> Reply:
+        """Answer RFC 7009: 200 also for what is not known; the client proves itself in the body."""
+        client = self._settings.clients.get(parameters.get("client_id", ""))
+        if client is None or not client.check_client_secret(parameters.get("client_secret", "")):
+            return error_reply(401, "invalid_client", "The client is not known.")
+        if self._settings.person == "denies":
+            return error_reply(503, "temporarily_unavailable", "Not now.")
+        family = self._book.family_of(parameters.get("token", ""))
+        if family is not None and family.client_id == client.client_id:
+            self._book.revoke(family)
+        return json_reply(200, {})
 
     def say(self, user_code: str, word: str) -> None:
         """Let a person say `approved` or `denied` to a device that shows a code.
@@ -261,6 +276,7 @@ class Face:
             "token_endpoint": self.token_endpoint,
             "authorization_endpoint": f"{self.token_endpoint}/authorize",
             "device_authorization_endpoint": f"{self.token_endpoint}/device",
+            "revocation_endpoint": f"{self.token_endpoint}/revoke",
         }
 
     def _audiences(self) -> tuple[str, ...]:
