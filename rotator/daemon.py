@@ -305,14 +305,16 @@ class Daemon:
         except RotatorError as error:
             self._log("the new configuration is faulty; the old one stays", problems=str(error))
             return dispatcher
-        for job in dispatcher.abandon():
-            self._fleet.abandoned(job)
-        while dispatcher.running:
-            self._turned()
-            self._bell.wait(LONGEST_SLEEP_S)
+        while True:
             for job, outcome in dispatcher.finished():
                 self._tell(outcome)
                 self._fleet.done(job, outcome)
+            for job in dispatcher.abandon():  # each time: one that was looked at meanwhile waits for its turn again
+                self._fleet.abandoned(job)
+            if not dispatcher.running:
+                break
+            self._turned()
+            self._bell.wait(LONGEST_SLEEP_S)
         self._stop_looks()
         self.app.trail.close()
         self.app.observer.cooldowns.flush()
