@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from rotator.documents import parse_document
-from rotator.errors import LoginFailed, ProviderUnreachable, RotatorError, SecretNotFound
+from rotator.errors import LoginFailed, ProviderUnreachable, Refused, RotatorError, SecretNotFound
 from rotator.model import Malformed
 from rotator.operations import Operations
-from rotator.provider_calls import OK, number, read_json, told
+from rotator.provider_calls import OK, error_code, number, read_json, told
 from rotator.redact import Secret
 
 if TYPE_CHECKING:
@@ -208,9 +208,8 @@ class Login:
         if issuer and "iss" in given and given["iss"] != issuer:  # RFC 9207 section 2.4
             raise LoginFailed("what the browser brought back is another issuer's", hint=self._again)
         if "error" in given:
-            what = (
-                "the person said no" if given["error"] == "access_denied" else f"it was refused: {given['error'][:80]}"
-            )
+            denied = given["error"] == "access_denied"
+            what = "the person said no" if denied else f"it was refused{error_code(given)}"
             raise LoginFailed(what, hint=self._again)
         if not given.get("code"):
             raise LoginFailed("the browser brought no code back", hint=self._again)
@@ -233,14 +232,21 @@ class Login:
         operations = Operations(self.app)
         try:
             return self.app.retrier.call(lambda: operations.put(self.credential, body))
+        except Refused:
+            raise  # no usable token set: there is nothing to keep
         except RotatorError as error:
-            file = Path(f"rotator-login-{self.app.surroundings.ids.new_id()}.json")
+            problem = error.message
+        what = f"the login worked, and its token set may not have been put: {problem}"
+        file = Path(f"rotator-login-{self.app.surroundings.ids.new_id()}.json")
+        try:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(body)
                 stream.flush()
                 os.fsync(descriptor)
-            raise LoginFailed(
-                f"the login worked, and its token set could not be put: {error.message}; it is kept in {file}",
-                hint=f"mend that, then: rotator put {self.credential.name} {file} && rm {file}",
-            ) from None
+        except OSError as error:
+            raise LoginFailed(f"{what}; nor can it be kept here: {error.strerror}", hint=self._again) from None
+        raise LoginFailed(
+            f"{what}; it is kept in {file}",
+            hint=f"mend that, then: rotator put {self.credential.name} {file} && rm {file}",
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 WELL_KNOWN = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 OK, NOT_FOUND = 200, 404
+_CODE = re.compile(r"[A-Za-z0-9_]{1,60}")
 LONGEST_NUMBER = 1800.0
 """Of seconds that a server names and that are believed."""
 
@@ -158,7 +160,16 @@ def number(answer: Mapping[str, Any], name: str, default: float) -> float:
 
 
 def told(reply: HttpReply, answer: Mapping[str, Any]) -> str:
-    """Return what an answer says is wrong. Only a code of the standard's form is quoted: a text could hold anything."""
+    """Return what an answer says is wrong: its status, and the code of its error."""
+    return f"HTTP {reply.status}{error_code(answer)}"
+
+
+def error_code(answer: Mapping[str, Any]) -> str:
+    """Return `, CODE` of an error (RFC 6749 sections 4.1.2.1 and 5.2); nothing where it is no code.
+
+    Whatever is longer, or holds more than letters, digits and underscores, could be anything, a secret too.
+    """
     code = answer.get("error")
-    known = isinstance(code, str) and code.replace("_", "").isalnum() and len(code) < 60  # noqa: PLR2004 - RFC 6749 codes
-    return f"HTTP {reply.status}" + (f", {without(code, ())}" if known and isinstance(code, str) else "")
+    if isinstance(code, str) and _CODE.fullmatch(code):
+        return f", {without(code, ())}"
+    return ""

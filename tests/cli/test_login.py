@@ -246,6 +246,19 @@ def test_a_token_set_that_cannot_be_put_is_kept(
     file.unlink()
 
 
+def test_what_can_be_kept_nowhere_is_told_without_a_traceback(
+    offered: Stage, browser: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither in the store nor in a file: the person logs in again."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    ended = broken_at_the_end(offered, monkeypatch)
+    assert (ended.code, "nor can it be kept here: No such file" in ended.err) == (1, True)
+    assert "begin anew" in ended.err
+
+
 def broken_at_the_end(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Ended:
     from rotator.errors import StoreDenied
     from rotator.stores.local import LocalSecretStore
