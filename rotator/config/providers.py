@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from rotator.profiles import Profile
 
 
+ITS_SERVERS = ("issuer", "authorization_endpoint", "device_authorization_endpoint", "revocation_endpoint")
+"""Addresses that belong to a profile's own token endpoint. Where an entry names another one, a login or a revocation
+must not send its codes and tokens to the server that the entry left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Merged:
     """A provider, and the source of the key that signs its assertions."""
@@ -54,6 +59,8 @@ def merge(name: str, entry: ProviderSettings) -> tuple[Merged | None, list[Findi
         what = f"profile {entry.profile!r} is not valid: {'; '.join(faults)}"
         return None, [*findings, Finding((*path, "profile"), what, "mend the profile")]
     overrides = {key: getattr(entry, key) for key in entry.model_fields_set & ProviderFields.model_fields.keys()}
+    if "token_endpoint" in overrides:
+        overrides = dict.fromkeys(ITS_SERVERS) | overrides
     fields = base.model_copy(update=overrides)
     findings += _gaps(profile, fields, lacking.keys() - overrides.keys(), lacking, path)
     if findings:

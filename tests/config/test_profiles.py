@@ -282,3 +282,16 @@ def test_braces_outside_the_templates_are_plain_text() -> None:
     """A pattern such as `a{2}` in a rule is no placeholder."""
     profile = parse_profile("mine", {"default_token_type": "{x}", "token_endpoint": ENDPOINT})
     assert profile.filled_in({}) == ({"default_token_type": "{x}", "token_endpoint": ENDPOINT}, {})
+
+
+def test_another_token_endpoint_leaves_the_profiles_server_altogether() -> None:
+    """No login and no revocation goes to the server that the entry left; what the entry names itself counts."""
+    moved = provider(profile="auth0", domain="example.eu.auth0.com", token_endpoint=ENDPOINT)
+    assert (moved.issuer, moved.authorization_endpoint, moved.device_authorization_endpoint) == (None, None, None)
+    assert moved.revocation_endpoint is None
+    named = provider(
+        profile="auth0", domain="example.eu.auth0.com", token_endpoint=ENDPOINT, revocation_endpoint="https://a/revoke"
+    )
+    assert named.revocation_endpoint == "https://a/revoke"
+    own = provider(profile="auth0", domain="example.eu.auth0.com")
+    assert own.revocation_endpoint == "https://example.eu.auth0.com/oauth/revoke"
