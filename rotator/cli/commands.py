@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,14 +11,15 @@ from rotator import __version__
 from rotator.cli import shown
 from rotator.cli.audits import audit
 from rotator.cli.context import Context, Exit, Interruption, chosen, exit_code, explain_error, say, warn
+from rotator.cli.escrows import escrow
 from rotator.cli.options import Span, shard_option
+from rotator.cli.single import login, put, resolve, revoke, token
+from rotator.cli.views import explain, plan, status
 from rotator.errors import ConfigError, Problem, RotatorError
-from rotator.reports import instant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rotator.operations import Word
     from rotator.outcomes import Outcome
     from rotator.shards import Shard
     from rotator.wiring import App
@@ -189,182 +189,8 @@ def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> lis
     return results
 
 
-@rotator.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@shard_option
-@click.pass_obj
-def status(context: Context, as_json: bool, shard: Shard | None) -> int:
-    """Show every credential: state, expiry, next refresh, what is wrong and what to do."""
-    from rotator.status import row  # noqa: PLC0415 - beside their use
-
-    app = context.app("operator", shard)
-    rows = [row(credential, observed) for credential, observed in app.passes.look(app.credentials)]
-    if as_json:
-        say(shown.status_json(rows))
-    else:
-        from rotator.cli.tables import print_status  # noqa: PLC0415 - rich, on use
-
-        print_status(rows, app.surroundings.clock.now())
-    return context.exit_code(Exit.PERSON if any(row.needs_person for row in rows) else Exit.WELL)
-
-
-@rotator.command()
-@click.option(
-    "--hours",
-    type=click.FloatRange(0, 24 * 366, min_open=True),
-    default=24.0,
-    show_default=True,
-    help="How far it looks ahead.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@shard_option
-@click.pass_obj
-def plan(context: Context, hours: float, as_json: bool, shard: Shard | None) -> int:
-    """Forecast the refreshes against every budget, and say which credentials cannot be kept fresh."""
-    from rotator.cli import plans  # noqa: PLC0415 - rich, on use
-
-    return context.exit_code(plans.plan_command(context.app("operator", shard), hours * 3600, as_json=as_json))
-
-
-@rotator.command()
-@click.argument("name")
-@click.option("--horizon", type=Span(), default=0.0, help="As for `once`; the daemon looks at the present moment.")
-@click.pass_obj
-def explain(context: Context, name: str, horizon: float) -> int:
-    """Say why a credential is or is not due, and what the next run would do."""
-    from rotator.status import explanation  # noqa: PLC0415 - beside its use
-
-    app = context.app("operator")
-    credential = app.credential(name)
-    [(_, observed)] = app.passes.look([credential], horizon_s=horizon)
-    if isinstance(observed, RotatorError):
-        raise observed
-    say("\n".join(explanation(credential, observed)))
-    return Exit.WELL
-
-
-@rotator.command()
-@click.argument("name")
-@click.pass_obj
-def token(context: Context, name: str) -> int:
-    """Print the stored access token and nothing else. Its output is a secret; the reading is audited."""
-    from rotator.operations import Operations  # noqa: PLC0415 - beside its use
-
-    app = context.app("operator")
-    secret, expired = Operations(app).access_token(app.credential(name))
-    say(secret.reveal())
-    if expired:
-        warn(f"rotator: this access token has expired; see: rotator explain {name}")
-    return Exit.WELL
-
-
-@rotator.command()
-@click.argument("name")
-@click.argument("file", required=False, default="-", metavar="[FILE|-]")
-@click.pass_obj
-def put(context: Context, name: str, file: str) -> int:
-    """Seed or replace a credential's document from a token response (JSON) in FILE or on stdin."""
-    from rotator.operations import Operations  # noqa: PLC0415 - beside its use
-
-    app = context.app("operator")
-    credential = app.credential(name)
-    try:
-        with click.open_file(file, "rb") as stream:
-            text = cast("bytes", stream.read())
-    except OSError as error:
-        raise ConfigError([Problem(file, f"cannot be read: {error.strerror}", "name a file, or - for stdin")]) from None
-    written = Operations(app).put(credential, text)
-    say(f"{name}: stored as version {written.version}")
-    return Exit.WELL
-
-
-@rotator.command()
-@click.argument("name")
-@click.option("--device", is_flag=True, help="Show a code to be entered on any other device.")
-@click.option("--port", default=0, help="Where the browser comes back to: http://127.0.0.1:PORT/callback.")
-@click.option("--no-browser", is_flag=True, help="Print the address instead of opening it.")
-@click.option("--timeout", type=Span(), default="5m", show_default=True, help="How long to wait for the browser.")
-@click.pass_obj
-def login(context: Context, name: str, device: bool, port: int, no_browser: bool, timeout: float) -> int:
-    """Log in at a credential's provider and put the token set."""
-    from rotator.cli.logins import log_in  # noqa: PLC0415 - a server and a browser, on use
-
-    return log_in(context, name, device=device, port=port, browser=not no_browser, timeout_s=timeout)
-
-
-@rotator.command()
-@click.argument("name")
-@click.confirmation_option("--yes", prompt="End this grant at the provider? Somebody has to log in again")
-@click.pass_obj
-def revoke(context: Context, name: str) -> int:
-    """End a credential's grant at its provider, and latch it."""
-    from rotator.cli.logins import end_grant  # noqa: PLC0415 - on use
-
-    return end_grant(context, name)
-
-
-@rotator.command()
-@click.argument("name")
-@click.option("--replay", "word", flag_value="replay", help="Present a refresh token in doubt one more time.")
-@click.option("--discard", "word", flag_value="discard", help="Give a rotation in doubt up.")
-@click.option("--clear", "word", flag_value="clear", help="Take a latch away, or end a pause.")
-@click.pass_obj
-def resolve(context: Context, name: str, word: str | None) -> int:
-    """Say an operator's word on a rotation in doubt or a latch."""
-    from rotator.operations import Operations  # noqa: PLC0415 - beside its use
-
-    if word is None:
-        raise click.UsageError("say one of --replay, --discard and --clear")
-    app = context.app("operator")
-    done = Operations(app).resolve(app.credential(name), cast("Word", word))
-    say(f"{name}: {done}")
-    return Exit.WELL
-
-
-@rotator.group()
-def escrow() -> None:
-    """See to received token sets that wait to be written back."""
-
-
-@escrow.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
-def list_entries(context: Context, as_json: bool) -> int:
-    """List what waits, one line per entry, the credential's name first."""
-    app = context.app("operator")
-    entries = sorted(app.escrow.all_waiting(), key=lambda entry: (entry.credential, entry.at))
-    if as_json:
-        listed = [
-            {
-                "name": entry.credential,
-                "kind": entry.kind,
-                "since": instant(entry.at),
-                "rotation_id": entry.rotation_id,
-                "secret": entry.identity,
-            }
-            for entry in entries
-        ]
-        say(json.dumps({"entries": listed}, ensure_ascii=False))
-    else:
-        for entry in entries:
-            say(f"{entry.credential}\t{entry.kind}\t{instant(entry.at)}\t{entry.rotation_id}\t{entry.identity}")
-    return Exit.WELL
-
-
-@escrow.command(name="replay")
-@click.pass_obj
-def replay_entries(context: Context) -> int:
-    """Write back all that waits and can be written back. Sends nothing to a provider."""
-    from rotator.recovery import replay_all  # noqa: PLC0415 - beside its use
-
-    app = context.app("once")
-    results = replay_all(app)
-    for outcome in results:
-        say(shown.outcome_line(outcome))
-    return exit_code(results)
-
-
-rotator.add_command(audit)
+for _command in (audit, escrow, explain, login, plan, put, resolve, revoke, status, token):
+    rotator.add_command(_command)
 
 
 def _log(log: Any, outcome: Outcome) -> None:
