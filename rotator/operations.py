@@ -7,12 +7,12 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Literal
 
 from rotator import policy
-from rotator.documents import OWN_FIELDS, instant, parse_document, seconds, stored_tokens
+from rotator.documents import OWN_FIELDS, instant, parse_document, presented_digest, seconds, stored_tokens
 from rotator.errors import Refused, SecretNotFound
 from rotator.ledger import SecretLedger
 from rotator.model import Document, Malformed, Versioned
 from rotator.record_changes import mark, on_claim, take_out
-from rotator.records import DISCARDED, digest_of
+from rotator.records import DISCARDED
 
 if TYPE_CHECKING:
     from rotator.model import Credential, StoredTokens
@@ -56,7 +56,7 @@ class Operations:
             raise Refused(f"the token response cannot be used: {tokens.problem}", hint="offline access must be granted")
         if current:
             self._refuse_spent(current, tokens, credential)
-        audit_digest = self.app.seal.audit_digest(tokens.refresh_token.reveal())
+        audit_digest = self._audit_digest(tokens)
         self.app.trail.prove_writable()
         written = store.compare_and_swap(
             credential.secret,
@@ -113,7 +113,7 @@ class Operations:
         if isinstance(tokens, Malformed):
             raise Refused(f"the secret of {credential.name} cannot be used: {tokens.problem}", hint=_put(credential))
         app.trail.prove_writable()
-        digest = digest_of(tokens.refresh_token)
+        digest = presented_digest(tokens)
         ledger = SecretLedger(app.state, stored.identity, app.retrier)
         claim = ledger.load().claim_on(digest)
         if word == "replay":
@@ -125,7 +125,7 @@ class Operations:
         else:
             self._clear(credential, ledger, claim, digest)
             done = "the latch or pause is cleared"
-        audit_digest = app.seal.audit_digest(tokens.refresh_token.reveal())
+        audit_digest = self._audit_digest(tokens)
         app.trail.record("credential.resolved", credential, reason=word, refresh_token_digest=audit_digest)
         return done
 
@@ -173,6 +173,9 @@ class Operations:
 
         ledger.change(cleared)
 
+    def _audit_digest(self, tokens: StoredTokens) -> str | None:
+        return self.app.seal.audit_digest(tokens.refresh_token.reveal()) if tokens.refresh_token else None
+
     def _free(self, credential: Credential, record: StateRecord) -> None:
         lease = record.held_by_other("", self.app.surroundings.clock.now())
         if lease:
@@ -196,7 +199,7 @@ class Operations:
 
     def _refuse_spent(self, current: Versioned, tokens: StoredTokens, credential: Credential) -> None:
         record = SecretLedger(self.app.state, current.identity, self.app.retrier).load()
-        claim = record.claim_on(digest_of(tokens.refresh_token))
+        claim = record.claim_on(presented_digest(tokens))
         if claim is None:
             return
         if claim.outcome == "rejected":

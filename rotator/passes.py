@@ -84,7 +84,7 @@ class Passes:
         for credential, observed in seen:
             if isinstance(observed, Observed):
                 self.budget.learn(observed.provider_key, credential.provider.rate_limit)
-                index.add(credential.name, observed.situation.stored, observed.situation.record)
+                index.add(credential, observed.situation.stored, observed.situation.record)
         return [(credential, _with_sharer(index, observed)) for credential, observed in seen[: len(credentials)]]
 
     def _read(

@@ -173,4 +173,4 @@ def _is_live(app: App, face: Face, credential: Any) -> bool:
     if isinstance(tokens, Malformed):
         return False
     token = tokens.refresh_token
-    return face.live_refresh_token(face.family_of(token.reveal())) == token
+    return token is not None and face.live_refresh_token(face.family_of(token.reveal())) == token

@@ -9,8 +9,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from rotator.cli.context import Context, Exit, say, warn
+from rotator.cli import shown
+from rotator.cli.context import Context, Exit, exit_code, say, warn
 from rotator.errors import ConfigError, Problem
+from rotator.first_token import first_token
 from rotator.login import Login, Redirect
 from rotator.provider_calls import ProviderCalls
 from rotator.revoking import revoke
@@ -85,15 +87,20 @@ class _Visit(BaseHTTPRequestHandler):
 
 
 def log_in(context: Context, name: str, *, device: bool, port: int, browser: bool, timeout_s: float) -> int:
-    """Log in at a credential's provider and put the token set.
+    """Log in at a credential's provider and put the token set; where the grant stands, get its first token.
 
     Args:
         browser: Open it, instead of printing the address.
         timeout_s: How long to wait for it to come back.
     """
-    app = context.app("operator")
+    app = context.app("once")
+    credential = app.credential(name)
+    if credential.provider.stands:
+        outcome = first_token(app, credential)
+        say(shown.outcome_line(outcome))
+        return exit_code([outcome])
     clock, ids = app.surroundings.clock, app.surroundings.ids
-    one = Login(ProviderCalls(app, app.credential(name), HttpTokenEndpoint(clock, ids)), say)
+    one = Login(ProviderCalls(app, credential, HttpTokenEndpoint(clock, ids)), say)
     endpoints = one.prepare()
     if device:
         written = one.by_device(endpoints)

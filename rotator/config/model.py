@@ -48,6 +48,7 @@ from rotator.config.values import (
     one_type,
 )
 from rotator.errors import Problem
+from rotator.model import GrantType
 
 __all__ = [
     "AppRoleAuth",
@@ -198,8 +199,14 @@ class CredentialSettings(Section):
         secret: A name, ARN or KV path; the credential's name when left out.
         client_id: When left out, the document's.
         client_secret: When left out, the document's.
-        private_key: Like `key_id`, `algorithm` and `audience`, for private_key_jwt; each goes before the provider's.
+        private_key: Like `key_id`, `algorithm` and `audience`, for private_key_jwt and the grant jwt_bearer; each goes
+            before the provider's.
         scope: Must not exceed what was granted (RFC 6749 section 6).
+        grant: refresh_token, or a standing one, for which nobody logs in: client_credentials (RFC 6749 section 4.4),
+            jwt_bearer (RFC 7523 section 2.1).
+        subject: Of a jwt_bearer assertion; the client when left out.
+        assertion_claims: Further claims of it, over the provider's; null leaves a claim out.
+        token_parameters: Further parameters of a token request with a standing grant, over the provider's.
     """
 
     name: Name
@@ -214,6 +221,10 @@ class CredentialSettings(Section):
     audience: Text | None = None
     scope: Scope | None = None
     refresh_before_expiry: Duration | None = None
+    grant: GrantType = "refresh_token"
+    subject: Text | None = None
+    assertion_claims: dict[Text, str | int | bool | None] = Field(default_factory=dict)
+    token_parameters: dict[Text, Text] = Field(default_factory=dict)
 
 
 class DiscoverySettings(Section):
@@ -237,6 +248,7 @@ class DiscoverySettings(Section):
     client_secret: SecretSource | None = None
     scope: Scope | None = None
     refresh_before_expiry: Duration | None = None
+    grant: GrantType = "refresh_token"
 
     @model_validator(mode="after")
     def _bounded_and_named(self) -> "DiscoverySettings":

@@ -101,6 +101,8 @@ class ProviderFields(Section):
     revocation_endpoint: TokenEndpointUrl | None = None
     login_scope: Scope | None = None
     login_parameters: dict[Text, Text] = Field(default_factory=dict)
+    assertion_claims: dict[Text, str | int | bool | None] = Field(default_factory=dict)
+    token_parameters: dict[Text, Text] = Field(default_factory=dict)
 
 
 class ProviderSettings(ProviderFields):

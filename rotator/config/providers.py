@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from rotator.config.faults import findings_of
 from rotator.config.findings import Finding, Path
+from rotator.config.grants import reserved
 from rotator.config.provider_settings import ProviderFields, ProviderSettings, ReplayWindow
 from rotator.errors import PluginError
 from rotator.limits import RateLimit
@@ -62,6 +63,7 @@ def merge(name: str, entry: ProviderSettings) -> tuple[Merged | None, list[Findi
     if "token_endpoint" in overrides:
         overrides = dict.fromkeys(ITS_SERVERS) | overrides
     fields = base.model_copy(update=overrides)
+    findings += reserved((*path, "token_parameters"), fields.token_parameters)
     findings += _gaps(profile, fields, lacking.keys() - overrides.keys(), lacking, path)
     if findings:
         return None, findings
@@ -146,4 +148,6 @@ def _provider(name: str, profile: str, fields: ProviderFields) -> Provider:
         revocation_endpoint=fields.revocation_endpoint,
         login_scope=fields.login_scope,
         login_parameters=tuple(fields.login_parameters.items()),
+        assertion_claims=tuple(fields.assertion_claims.items()),
+        token_parameters=tuple(fields.token_parameters.items()),
     )
