@@ -279,7 +279,9 @@ class Credential:
 
     @property
     def login_again(self) -> str:
-        """What a person does about a grant that is lost."""
+        """What a person does about a grant, or a token set, that is lost."""
+        if self.provider.stands:
+            return f"get another token: {self.login}"
         again = "log in again" if self.provider.offers_login else "log in again and put the new token set"
         return f"{again}: {self.login}"
 

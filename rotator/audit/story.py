@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TOLD = {
-    "rotation.started": "is refreshed{why}: refresh token {refresh_token_digest} is presented{attempt}",
+    "rotation.started": "is refreshed{why}{presented}{attempt}",
     "rotation.succeeded": "has new tokens{took}: version {version_before} became {version_after}{ends}",
     "rotation.failed": "was not refreshed{why}{error}{again}",
     "rotation.in_doubt": "is in doubt{why}{error}: the refresh token may be spent, and its answer lost{again}",
@@ -32,15 +32,20 @@ def told(event: Mapping[str, Any]) -> str:
         "error": _after(": ", event.get("error")),
         "again": _after("; again at ", event.get("retry_at")),
         "ends": _after(", until ", event.get("expires_at")),
+        "presented": _presented(event.get("refresh_token_digest")),
         "attempt": f", for the {_ordinal(event['attempt'])} time" if event.get("attempt", 1) != 1 else "",
         "took": f" after {duration} ms" if isinstance(duration, int) else "",
     }
-    named = {key: str(event.get(key, "unknown")) for key in ("refresh_token_digest", "version_before", "version_after")}
+    named = {key: str(event.get(key, "unknown")) for key in ("version_before", "version_after")}
     what = TOLD[kind].format(**parts, **named) if kind in TOLD else kind
     actor = event.get("actor")
     who = f"{actor.get('mode', '?')} on {actor.get('host', '?')}" if isinstance(actor, dict) else "somebody"
     line = f"{event.get('ts', 'at an unknown time')}  {event.get('credential', '?')} {what} ({who})"
     return "".join(character if character.isprintable() else "\ufffd" for character in line)  # a file may hold anything
+
+
+def _presented(digest: object) -> str:
+    return f": refresh token {digest} is presented" if digest else ""  # a standing grant presents none
 
 
 def _after(word: str, value: object) -> str:
