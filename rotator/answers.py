@@ -206,7 +206,7 @@ def _case(
     names = ("error",) if granted else request.provider.error_members
     values = [members[name] for name in names if members.get(name)]
     complains = bool(values) or bool(members.get("error")) or members.get("ok") is False
-    spoken = (members.get(name) for name in ("error_description", "error_hint", "message"))
+    spoken = (members.get(name) for name in request.provider.description_members)
     return _Case(
         reply=reply,
         request=request,

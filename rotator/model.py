@@ -193,6 +193,8 @@ class Provider:
         refresh_token_idle_s: A refresh token that is not used for so long dies.
         refresh_token_absolute_s: The grant dies so long after the login, however often it is rotated.
         error_members: The members of an error body that may hold the code, in order.
+        description_members: The members that may hold words about the error, which the rules' patterns are searched in.
+        bearer_types: Further names of `token_type` under which the provider issues bearer tokens.
         form_reply: Accept a form-encoded success body (GitHub without `Accept`).
         issuer: Where a login finds the endpoints that are not configured (RFC 8414, OpenID Connect Discovery).
         login_scope: Asked for at a login, where the credential names none.
@@ -219,9 +221,11 @@ class Provider:
     refresh_token_idle_s: float | None = None
     refresh_token_absolute_s: float | None = None
     error_members: tuple[str, ...] = ("error",)
+    description_members: tuple[str, ...] = ("error_description", "error_hint", "message")
     rules: tuple[AnswerRule, ...] = ()
     form_reply: bool = False
     default_token_type: str | None = None
+    bearer_types: tuple[str, ...] = ()
     rate_limit: RateLimit | None = None
     issuer: str | None = None
     authorization_endpoint: str | None = None

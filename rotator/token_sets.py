@@ -193,7 +193,7 @@ def _is_unicode(*texts: str | None) -> bool:
 
 
 def _token_type(members: Members, provider: Provider, findings: _Findings) -> str:
-    """Return the type as sent, or the configured default; anything but Bearer and that default is a problem."""
+    """Return the type as sent, or the configured default; anything but Bearer and the configured ones is a problem."""
     sent = members.get("token_type")
     default = provider.default_token_type
     if sent is None or sent == "":
@@ -202,7 +202,7 @@ def _token_type(members: Members, provider: Provider, findings: _Findings) -> st
             return default
         findings.problems.append("the reply names no token_type (set default_token_type: Bearer if it means that)")
         return ""
-    usable = {"bearer", (default or "").lower()}
+    usable = {"bearer", (default or "").lower(), *(name.lower() for name in provider.bearer_types)}
     if isinstance(sent, str) and sent.lower() in usable:
         return sent
     findings.problems.append(f"the token_type {sent if isinstance(sent, str) else 'is no text and'} is not supported")

@@ -90,10 +90,12 @@ class ProviderFields(Section):
     refresh_token_idle: Duration | None = None
     refresh_token_absolute: Duration | None = None
     error_members: Annotated[tuple[Text, ...], Listed] = ("error",)
+    description_members: Annotated[tuple[Text, ...], Listed] = ("error_description", "error_hint", "message")
     rules: Annotated[tuple[RuleSettings, ...], Listed] = ()
     form_reply: bool = False
     secret_optional: bool = False
     default_token_type: Text | None = None
+    bearer_types: Annotated[tuple[Text, ...], Listed] = ()
     rate_limit: RateLimitSettings | None = None
     issuer: ServiceUrl | None = None
     authorization_endpoint: TokenEndpointUrl | None = None

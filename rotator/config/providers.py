@@ -72,7 +72,7 @@ def merge(name: str, entry: ProviderSettings) -> tuple[Merged | None, list[Findi
 
 def _variables(profile: Profile, entry: ProviderSettings, path: Path) -> tuple[dict[str, str], list[Finding]]:
     """Return the text of each variable that the entry gives, and what is wrong with its other keys."""
-    texts: dict[str, str] = {}
+    texts = profile.defaults
     findings: list[Finding] = []
     known = {*profile.variables, *ProviderSettings.model_fields}
     for key, value in entry.others.items():
@@ -80,8 +80,8 @@ def _variables(profile: Profile, entry: ProviderSettings, path: Path) -> tuple[d
         if variable is None:
             findings.append(Finding((*path, key), "unknown key", suggestion(key, known)))
         elif (text := variable.text_for(value)) is None:
-            what = "is not a host name" if variable.kind == "host" else f"must be one of {', '.join(variable.of)}"
-            findings.append(Finding((*path, key), what, variable.hint))
+            findings.append(Finding((*path, key), variable.fault, variable.hint))
+            texts.pop(key, None)
         else:
             texts[key] = text
     return texts, findings
@@ -129,6 +129,7 @@ def _provider(name: str, profile: str, fields: ProviderFields) -> Provider:
         refresh_token_idle_s=fields.refresh_token_idle,
         refresh_token_absolute_s=fields.refresh_token_absolute,
         error_members=fields.error_members,
+        description_members=fields.description_members,
         rules=tuple(
             AnswerRule(
                 then=rule.then,
@@ -141,6 +142,7 @@ def _provider(name: str, profile: str, fields: ProviderFields) -> Provider:
         form_reply=fields.form_reply,
         secret_optional=fields.secret_optional,
         default_token_type=fields.default_token_type,
+        bearer_types=fields.bearer_types,
         rate_limit=RateLimit(limit.requests, limit.per) if limit else None,
         issuer=fields.issuer,
         authorization_endpoint=fields.authorization_endpoint,

@@ -16,7 +16,27 @@ from rotator.profiles.schema import Profile, parse_profile
 
 __all__ = ["BUILT_IN", "Profile", "load_profile"]
 
-BUILT_IN = ("auth0", "dailypay", "generic")
+BUILT_IN = (
+    "atlassian",
+    "auth0",
+    "dailypay",
+    "docusign",
+    "dropbox",
+    "entra",
+    "generic",
+    "github",
+    "google",
+    "hubspot",
+    "hydra",
+    "keycloak",
+    "okta",
+    "quickbooks",
+    "salesforce",
+    "shopify",
+    "slack",
+    "xero",
+    "zoom",
+)
 
 
 @functools.cache
