@@ -192,7 +192,9 @@ def audit_sink(entry: configured.AuditSettings) -> AuditSink:
     """Return the sink that an entry of `audit` names."""
     from rotator.audit.sinks import JsonlFileSink, StreamSink  # noqa: PLC0415 - structlog, on use
 
-    return StreamSink(sys.stderr) if entry.path == "-" else JsonlFileSink(Path(entry.path))
+    if entry.path == "-":
+        return StreamSink(sys.stderr, entry.format)
+    return JsonlFileSink(Path(entry.path), entry.format)
 
 
 def _not_installed(extra: str, package: str) -> ConfigError:

@@ -25,6 +25,13 @@ TOLD = {
 
 def told(event: Mapping[str, Any]) -> str:
     """Return one event as a line: when, of which credential, what, and who saw to it."""
+    actor = event.get("actor")
+    who = f"{actor.get('mode', '?')} on {actor.get('host', '?')}" if isinstance(actor, dict) else "somebody"
+    return _printable(f"{event.get('ts', 'at an unknown time')}  {deed(event)} ({who})")
+
+
+def deed(event: Mapping[str, Any]) -> str:
+    """Return what an event says of its credential, in words."""
     kind = str(event.get("event", "an event without a name"))
     duration = event.get("duration_ms")
     parts = {
@@ -38,10 +45,11 @@ def told(event: Mapping[str, Any]) -> str:
     }
     named = {key: str(event.get(key, "unknown")) for key in ("version_before", "version_after")}
     what = TOLD[kind].format(**parts, **named) if kind in TOLD else kind
-    actor = event.get("actor")
-    who = f"{actor.get('mode', '?')} on {actor.get('host', '?')}" if isinstance(actor, dict) else "somebody"
-    line = f"{event.get('ts', 'at an unknown time')}  {event.get('credential', '?')} {what} ({who})"
-    return "".join(character if character.isprintable() else "\ufffd" for character in line)  # a file may hold anything
+    return _printable(f"{event.get('credential', '?')} {what}")
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)  # a file may hold anything
 
 
 def _presented(digest: object) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rotator.audit.chain import verify
+from rotator.audit.formats import plain
 from rotator.audit.story import told
 from rotator.cli.context import Context, Exit, say, warn
 from rotator.errors import ConfigError, Problem
@@ -74,8 +75,9 @@ def show(context: Context, file: str | None, name: str | None) -> int:
     for one in files:
         for line in _lines(one):
             with contextlib.suppress(ValueError, RecursionError):
-                event = json.loads(line)
-                if isinstance(event, dict) and name in (None, event.get("credential")):
+                found = json.loads(line)
+                event = plain(found) if isinstance(found, dict) else None
+                if event is not None and name in (None, event.get("credential")):
                     say(told(event))
                     count += 1
     if not count:

@@ -166,10 +166,15 @@ class SealSettings(Section):
 
 
 class JsonlAudit(Section):
-    """Audit events as JSON lines; "-" is stderr, a path is appended to with an fsync per event."""
+    """Audit events as JSON lines; "-" is stderr, a path is appended to with an fsync per event.
+
+    Args:
+        format: What a line looks like: rotator's own fields, CloudEvents 1.0, or OCSF 1.9.0.
+    """
 
     type: Literal["jsonl"] = "jsonl"
     path: Text = "-"
+    format: Literal["rotator", "cloudevents", "ocsf"] = "rotator"
 
 
 AuditSettings = Annotated[JsonlAudit, one_type("type", ("jsonl",))]
