@@ -20,8 +20,9 @@ from rotator.seal import AesSeal, key_from_env, key_from_file, key_from_kms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rotator.metrics import Meters
     from rotator.model import Versioned
-    from rotator.ports import AuditSink, Escrow, SecretStore, StateStore
+    from rotator.ports import AuditSink, Clock, Escrow, SecretStore, StateStore
     from rotator.redact import Secret
     from rotator.vault_session import VaultSession
     from rotator.wiring import Surroundings
@@ -186,6 +187,19 @@ def _vault_auth(name: str, entry: configured.VaultStore, env: Mapping[str, str])
 def _no_store(store: str, secret: str) -> Versioned:
     what = f"the login to Vault cannot be read from {secret} in store {store}"
     raise ConfigError([Problem("stores", what, "use {env: NAME} or {file: PATH}")])
+
+
+def new_meters(clock: Clock) -> Meters:
+    """Return what counts for Prometheus.
+
+    Raises:
+        ConfigError: Its library is not installed.
+    """
+    try:
+        from rotator.metrics import Meters  # noqa: PLC0415 - on use
+    except ModuleNotFoundError:
+        raise _not_installed("metrics", "prometheus_client") from None
+    return Meters(clock)
 
 
 def audit_sink(entry: configured.AuditSettings) -> AuditSink:

@@ -20,11 +20,14 @@ function's timeout be well above the providers' `timeout` and AFTER_THE_ANSWER_S
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
+from rotator.adapters import new_meters
 from rotator.aws_fan_out import Order, discovered, orders, send
 from rotator.collecting import paused
 from rotator.config.durations import parse_duration
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rotator.errors import RotatorError
+    from rotator.last_pass import LastPass
     from rotator.model import Credential
     from rotator.outcomes import Outcome
     from rotator.wiring import App
@@ -50,6 +54,9 @@ AFTER_THE_ANSWER_S = 15.0
 """What is left of the function's time when the last answer may come: for escrow, write back, and the report. So a
 provider is asked only while its whole `timeout` and this much is left: a reply that the function's end cuts off is a
 doubt."""
+
+AFTER_THE_REPORT_S = 1.0
+"""What is left of the function's time for its answer, when metrics are pushed."""
 
 _LOCK = threading.Lock()
 _APPS: dict[str, App] = {}
@@ -87,7 +94,10 @@ def _app(env: Mapping[str, str]) -> App:
             path = env.get("ROTATOR_CONFIG", "config/rotator.yaml")
             with paused():
                 settings = load_config(f"{text}\n" if text else path, env, mode="lambda")
-                _APPS["app"] = build(settings, "lambda", Surroundings.real(env))
+                surroundings = Surroundings.real(env)
+                if settings.metrics and settings.metrics.push:
+                    surroundings = replace(surroundings, meters=new_meters(surroundings.clock))
+                _APPS["app"] = build(settings, "lambda", surroundings)
         return _APPS["app"]
 
 
@@ -105,8 +115,21 @@ def _schedule(app: App, event: Mapping[str, Any], context: Any, missing: list[Ro
     if asked.get("fan_out"):
         report = _fan_out(credentials, app, context, horizon_s)
         return {**report, "undiscovered": [str(error) for error in missing]} if missing else report
-    report = pass_report(_run(app, credentials, context, horizon_s))
+    left = _last_pass(app, complete=not missing) if names is None else None
+    results = _run(app, credentials, context, horizon_s, left=left)
+    report = pass_report(results)
+    if left:
+        left.ended(outcomes.exit_code(results), most_s=_left_s(context, AFTER_THE_REPORT_S))
     return {**report, "undiscovered": [str(error) for error in missing]} if missing else report
+
+
+def _last_pass(app: App, *, complete: bool) -> LastPass | None:
+    """Return what takes down how a pass over all goes, where metrics are to be pushed of it."""
+    if app.surroundings.meters is None:
+        return None
+    from rotator.last_pass import last_pass  # noqa: PLC0415 - on use
+
+    return last_pass(app, _warn, complete=complete)
 
 
 def _batch(app: App, records: Iterable[Any], context: Any) -> dict[str, Any]:
@@ -191,6 +214,7 @@ def _run(
     context: Any,
     horizon_s: float,
     compared: Mapping[str, str] | None = None,
+    left: LastPass | None = None,
 ) -> list[Outcome]:
     # What was compared with all others already is not compared once more: that would read the whole fleet for ten.
     apart = compared and all(credential.name in compared for credential in credentials)
@@ -200,15 +224,24 @@ def _run(
         answers_by=_answers_by(app, context),
         among=() if apart else app.credentials,
         compared=compared,
+        seen=left.seen if left else lambda _, __: None,
+        tell=left.done if left else lambda _: None,
     )
 
 
 def _answers_by(app: App, context: Any) -> datetime | None:
+    left_s = _left_s(context, AFTER_THE_ANSWER_S)
+    return None if left_s is None else app.surroundings.clock.now() + timedelta(seconds=left_s)
+
+
+def _left_s(context: Any, for_others_s: float) -> float | None:
+    """Return how long the function may still run, less what others need; None is unknown."""
     remaining = getattr(context, "get_remaining_time_in_millis", None)
-    if remaining is None:
-        return None
-    left_s = remaining() / 1000 - AFTER_THE_ANSWER_S
-    return app.surroundings.clock.now() + timedelta(seconds=left_s)
+    return None if remaining is None else remaining() / 1000 - for_others_s
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"rotator: {text}\n")
 
 
 def _problem(where: str, what: str, hint: str) -> ConfigError:

@@ -31,7 +31,7 @@ class HttpRequest:
     headers: Mapping[str, str]
     body: bytes
     echoes: tuple[Secret, ...] = ()
-    method: Literal["POST", "GET"] = "POST"
+    method: Literal["POST", "GET", "PUT"] = "POST"
 
     def __repr__(self) -> str:
         return f"HttpRequest({self.method} {shown(self.url)}, {len(self.body)} bytes)"

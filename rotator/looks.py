@@ -324,8 +324,11 @@ def _of_record(credential: Credential, found: Listed, record: StateRecord) -> Si
 
 
 def _found(credential: Credential, observed: Observed | RotatorError) -> Found:
-    if isinstance(observed, RotatorError):
-        return Unseen(credential, observed)
+    return Unseen(credential, observed) if isinstance(observed, RotatorError) else sight_of(credential, observed)
+
+
+def sight_of(credential: Credential, observed: Observed) -> Sight:
+    """Return what is worth remembering of what was read."""
     situation = observed.situation
     planned = planned_of(observed)
     decision = policy.decide(situation)

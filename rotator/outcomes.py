@@ -9,6 +9,7 @@ from rotator import policy
 from rotator.errors import slug
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from rotator.errors import RotatorError
@@ -143,6 +144,12 @@ def sent_nothing(result: object) -> bool:
     budget is tight, those that came to nothing were most of it.
     """
     return isinstance(result, Fresh) or (isinstance(result, Deferred) and result.reason == "held")
+
+
+def exit_code(results: Iterable[Outcome]) -> int:
+    """Return how a pass ends: 1 if a person is needed, else 75 if something is to be run again, else 0."""
+    kinds = {type(outcome) for outcome in results}
+    return 1 if Failed in kinds else 75 if Deferred in kinds else 0
 
 
 def of_error(name: str, error: RotatorError, retry_at: datetime | None = None) -> Outcome:

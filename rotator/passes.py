@@ -142,6 +142,7 @@ class Passes:
         answers_by: datetime | None = None,
         among: Sequence[Credential] = (),
         compared: Mapping[str, str] | None = None,
+        seen: Callable[[Credential, Observed | RotatorError], None] = lambda _, __: None,
         tell: Callable[[Outcome], None] = lambda _: None,
     ) -> list[Outcome]:
         """Make one pass.
@@ -153,6 +154,7 @@ class Passes:
             among: As for `look`.
             compared: By credential, the version of its document that was compared with those of all others already;
                 another one is left to who compares (`changed`).
+            seen: Called with each credential that is asked for, and what was read of it or why it could not be.
             tell: Called with each outcome as it comes.
         """
         results: list[Outcome] = []
@@ -183,8 +185,9 @@ class Passes:
                 quotas=self.quotas,
                 judge=index.judged,
             )
-            seen = self.look(credentials, horizon_s=horizon_s, force=force, among=among, index=index)
-            for credential, observed in self._started_early(seen):
+            looked = self.look(credentials, horizon_s=horizon_s, force=force, among=among, index=index)
+            for credential, observed in self._started_early(looked):
+                seen(credential, observed)
                 outcome = _changed(observed, pinned) or self._begin(dispatcher, credential, observed, pinned)
                 if outcome:
                     done(outcome)

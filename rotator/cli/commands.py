@@ -20,6 +20,7 @@ from rotator.errors import ConfigError, Problem, RotatorError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rotator.last_pass import LastPass
     from rotator.outcomes import Outcome
     from rotator.shards import Shard
     from rotator.wiring import App
@@ -148,10 +149,13 @@ def once(
     shard: Shard | None,
 ) -> int:
     """Make one pass: rotate all that falls due within the horizon. A name goes before the shard."""
-    app = context.app("once", None if names else shard)
+    app = context.app("once", None if names else shard, whole=not (names or dry_run))
     credentials = chosen(app, names)
+    left = _last_pass(context, app)
 
     def tell(outcome: Outcome) -> None:
+        if left:
+            left.done(outcome)
         if not as_json:
             say(shown.outcome_line(outcome, dry_run=dry_run))
 
@@ -168,13 +172,25 @@ def once(
                 stop=interruption.stop,
                 until=app.passes.until_in(max(horizon, LEAST_PASS_S)),
                 among=app.credentials,
+                seen=left.seen if left else lambda _, __: None,
                 tell=tell,
             )
     if as_json:
         say(shown.pass_json(results))
-    if interruption.stop.wanted:
-        return Exit.INTERRUPTED
-    return context.exit_code(exit_code(outcome for outcome in results if not (dry_run and shown.is_due(outcome))))
+    code = context.exit_code(exit_code(outcome for outcome in results if not (dry_run and shown.is_due(outcome))))
+    code = Exit.INTERRUPTED if interruption.stop.wanted else code
+    if left:
+        left.ended(code)
+    return code
+
+
+def _last_pass(context: Context, app: App) -> LastPass | None:
+    """Return what takes down how the pass goes, where metrics are to be left of it."""
+    if app.surroundings.meters is None:
+        return None
+    from rotator.last_pass import last_pass  # noqa: PLC0415 - on use
+
+    return last_pass(app, lambda text: warn(f"rotator: {text}"), complete=not context.undiscovered)
 
 
 def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> list[Outcome]:

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
+from rotator.adapters import new_meters
 from rotator.bell import Stop
 from rotator.collecting import paused
 from rotator.config.load import load_config
@@ -65,20 +66,21 @@ class Context:
                 self._settings = load_config(path, self.env)
         return self._settings
 
-    def app(self, mode: Mode, shard: Shard | None = None) -> App:
+    def app(self, mode: Mode, shard: Shard | None = None, *, whole: bool = False) -> App:
         """Return the parts; for a command that ends, with the credentials that are found now.
 
         Why some could not be found is shown on stderr, and left in `undiscovered`.
 
         Args:
             shard: Leaves the credentials of other shards out.
+            whole: Whether this is a pass over all credentials, which leaves metrics where they are configured.
 
         Raises:
             ConfigError: The configuration cannot be used.
         """
         surroundings = Surroundings.real(self.env)
-        if mode == "daemon" and self.settings.http:
-            self._meters = self._meters or _new_meters(surroundings)
+        if (mode == "daemon" and self.settings.http) or (whole and self.settings.metrics):
+            self._meters = self._meters or new_meters(surroundings.clock)
             surroundings = replace(surroundings, meters=self._meters)
         with contextlib.nullcontext() if self._reloads else paused():
             app = build(self.settings, mode, surroundings)
@@ -111,12 +113,6 @@ class Context:
         return configure_logging(self.log_level)
 
 
-def _new_meters(surroundings: Surroundings) -> Meters:
-    from rotator.metrics import Meters  # noqa: PLC0415 - on use
-
-    return Meters(surroundings.clock)
-
-
 def chosen(app: App, names: Iterable[str]) -> list[Credential]:
     """Return the named credentials, or all when none is named.
 
@@ -139,11 +135,8 @@ def chosen(app: App, names: Iterable[str]) -> list[Credential]:
 
 
 def exit_code(results: Iterable[Outcome]) -> Exit:
-    """Return 1 if a person is needed, else 75 if something is to be run again, else 0."""
-    kinds = {type(outcome) for outcome in results}
-    if outcomes.Failed in kinds:
-        return Exit.PERSON
-    return Exit.TEMPORARY if outcomes.Deferred in kinds else Exit.WELL
+    """Return the exit code of a pass with these results."""
+    return Exit(outcomes.exit_code(results))
 
 
 def explain_error(error: RotatorError) -> tuple[str, Exit]:

@@ -34,6 +34,7 @@ from rotator.config.store_settings import (
     VaultStore,
     WriteQuota,
 )
+from rotator.config.telemetry_settings import MetricsSettings, OtlpTraces, PushSettings, TracesSettings
 from rotator.config.values import (
     Count,
     Duration,
@@ -68,9 +69,12 @@ __all__ = [
     "KubernetesAuth",
     "LocalState",
     "LocalStore",
+    "MetricsSettings",
+    "OtlpTraces",
     "PlugIn",
     "ProviderFields",
     "ProviderSettings",
+    "PushSettings",
     "RateLimitSettings",
     "ReplayWindow",
     "RuleSettings",
@@ -82,6 +86,7 @@ __all__ = [
     "StoreSettings",
     "StoreSource",
     "TokenAuth",
+    "TracesSettings",
     "VaultAuth",
     "VaultState",
     "VaultStore",
@@ -287,6 +292,8 @@ class Settings(Section):
     audit: Annotated[tuple[AuditSettings, ...], Listed] = (JsonlAudit(),)
     workers: Count = 16
     http: HttpSettings | None = None
+    metrics: MetricsSettings | None = None
+    traces: TracesSettings | None = None
     providers: dict[Name, ProviderSettings]
     credentials: Annotated[tuple[CredentialSettings, ...], Listed] = ()
     discover: Annotated[tuple[DiscoverySettings, ...], Listed] = ()
