@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -11,15 +12,18 @@ from pydantic import ValidationError
 from rotator.config.faults import findings_of
 from rotator.config.findings import Finding, Path
 from rotator.config.grants import reserved
+from rotator.config.profile_files import find_profile, is_file
 from rotator.config.provider_settings import ProviderFields, ProviderSettings, ReplayWindow
 from rotator.errors import PluginError
 from rotator.limits import RateLimit
 from rotator.model import AnswerRule, Provider, Replay
 from rotator.plugins import suggestion
-from rotator.profiles import load_profile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from rotator.config.secret_sources import SecretSource
+    from rotator.errors import Problem
     from rotator.profiles import Profile
 
 
@@ -36,27 +40,34 @@ class Merged:
     private_key: SecretSource | None
 
 
-def merge(name: str, entry: ProviderSettings) -> tuple[Merged | None, list[Finding]]:
+def merge(
+    name: str, entry: ProviderSettings, env: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Merged | None, list[Finding]]:
     """Lay a provider's entry over its profile.
 
     Args:
         name: The provider's name in the configuration.
         entry: Its settings. What it names, even as null, goes before what the profile states.
+        env: Where `${VAR}` in a profile of one's own is looked up.
 
     Returns:
         The provider, or None when something is wrong; and what is wrong.
     """
     path: Path = ("providers", name)
     try:
-        profile = load_profile(entry.profile)
+        found = find_profile(entry.profile, env)
     except PluginError as error:
-        return None, [Finding((*path, "profile"), f"{p.where}: {p.what}", p.hint) for p in error.problems]
+        return None, _in_profile(path, error.problems, entry.profile)
+    profile = found.profile
     texts, findings = _variables(profile, entry, path)
     stated, lacking = profile.filled_in(texts)
     try:
         base = ProviderFields.model_validate(stated)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, f.path))} {f.what}" for f in findings_of(error, ProviderFields)]
+        wrong = findings_of(error, ProviderFields)
+        if found.origin:
+            return None, [*findings, *_in_profile(path, found.origin.problems(wrong), entry.profile)]
+        faults = [f"{'.'.join(map(str, f.path))} {f.what}" for f in wrong]
         what = f"profile {entry.profile!r} is not valid: {'; '.join(faults)}"
         return None, [*findings, Finding((*path, "profile"), what, "mend the profile")]
     overrides = {key: getattr(entry, key) for key in entry.model_fields_set & ProviderFields.model_fields.keys()}
@@ -68,6 +79,17 @@ def merge(name: str, entry: ProviderSettings) -> tuple[Merged | None, list[Findi
     if findings:
         return None, findings
     return Merged(_provider(name, entry.profile, fields), fields.private_key), []
+
+
+def _in_profile(path: Path, problems: Iterable[Problem], name: str) -> list[Finding]:
+    """Return what is wrong with an entry's profile; what is wrong with a line of a file is told at that line."""
+    at: Path = (*path, "profile")
+    return [
+        Finding(at, problem.what, problem.hint, elsewhere=problem.where)
+        if is_file(name) and problem.where != name
+        else Finding(at, f"{problem.where}: {problem.what}", problem.hint)
+        for problem in problems
+    ]
 
 
 def _variables(profile: Profile, entry: ProviderSettings, path: Path) -> tuple[dict[str, str], list[Finding]]:

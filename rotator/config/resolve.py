@@ -85,7 +85,7 @@ def examine(settings: Settings, *, env: Mapping[str, str], mode: Mode | None) ->
     """Check everything that no single key can tell, and go on after every fault."""
     found = Examined()
     for name, entry in settings.providers.items():
-        merged, faults = merge(name, entry)
+        merged, faults = merge(name, entry, env)
         if merged:
             found.merged[name] = merged
             faults += checks.sources(("providers", name, "private_key"), merged.private_key, env, settings)

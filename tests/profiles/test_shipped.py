@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -11,17 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import rotator.profiles
 from rotator.config.provider_settings import ProviderSettings
 from rotator.config.providers import merge
 from rotator.errors import PluginError
-from rotator.profiles import BUILT_IN, load_profile
+from rotator.profiles import BUILT_IN, FOLDER, load_profile
 from rotator.profiles.schema import TEMPLATES, Variable, parse_profile
 
 if TYPE_CHECKING:
     from rotator.model import Provider
-
-FOLDER = Path(rotator.profiles.__file__).parent
 
 KINDS = ("host", "label", "word", "path", "url")
 
