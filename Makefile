@@ -8,7 +8,7 @@ SAM_READY := $(VENV)/sam/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos worlds prove bench lint format coverage lambda lock clean
+.PHONY: help demo test chaos worlds prove bench docs lint format coverage lambda lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ prove: $(TEST_READY) ## the long versions of all that tries to break a promise: 
 
 bench: $(TEST_READY) $(SAM_READY) ## each benchmark against its floor, and the table of the goals (BENCH="--only a,b", BENCH=--quick)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+docs: $(TEST_READY) ## write docs/reference anew from the code
+	@$(BIN)/python -m tests.docs.reference
 
 coverage: $(TEST_READY) ## show what the last test run left uncovered; fails under the goal
 	@$(BIN)/python -m coverage report

@@ -95,14 +95,24 @@ __all__ = [
 
 
 class LocalState(Section):
-    """A SQLite file, for one machine whose disk outlives the run."""
+    """A SQLite file, for one machine whose disk outlives the run.
+
+    Args:
+        path: The file; made with its folder on first use.
+    """
 
     type: Literal["local"] = "local"
     path: Text = "var/rotator.db"
 
 
 class DynamoDbState(Section):
-    """A DynamoDB table whose partition key is `id`, a string."""
+    """A DynamoDB table whose partition key is `id`, a string.
+
+    Args:
+        table: Its name.
+        region: When left out, botocore's own environment and profiles say it.
+        endpoint_url: For a VPC endpoint or an emulator.
+    """
 
     type: Literal["dynamodb"]
     table: Text
@@ -111,7 +121,12 @@ class DynamoDbState(Section):
 
 
 class VaultState(Section):
-    """Records under `path` in the mount of one of the stores."""
+    """Records under `path` in the mount of one of the stores.
+
+    Args:
+        store: The name of a store of the type `vault`.
+        path: Below the mount. Nobody else writes or deletes there.
+    """
 
     type: Literal["vault"]
     store: Text
@@ -136,7 +151,11 @@ class StateEscrow(Section):
 
 
 class FileEscrow(Section):
-    """Sealed entries in a folder of this machine."""
+    """Sealed entries in a folder of this machine.
+
+    Args:
+        path: The folder; made on first use, for its owner alone.
+    """
 
     type: Literal["file"] = "file"
     path: Text = "var/escrow"
@@ -171,9 +190,10 @@ class SealSettings(Section):
 
 
 class JsonlAudit(Section):
-    """Audit events as JSON lines; "-" is stderr, a path is appended to with an fsync per event.
+    """Audit events as JSON lines.
 
     Args:
+        path: "-" is stderr; any other is appended to, with an fsync per event. Its folder is not made.
         format: What a line looks like: rotator's own fields, CloudEvents 1.0, or OCSF 1.9.0.
     """
 
@@ -189,6 +209,7 @@ class HttpSettings(Section):
     """Where the daemon listens for metrics and health checks.
 
     Args:
+        listen: An address of this machine and a port; port 0 is any that is free.
         token: For all but `/healthz` and `/readyz`; without one these are all that is answered beyond this machine.
     """
 
@@ -205,13 +226,20 @@ class CredentialSettings(Section):
     """A credential's entry.
 
     Args:
+        name: What commands, events and metrics call it.
+        provider: The name of an entry of `providers`.
         store: May be left out when there is one store.
         secret: A name, ARN or KV path; the credential's name when left out.
         client_id: When left out, the document's.
         client_secret: When left out, the document's.
         private_key: Like `key_id`, `algorithm` and `audience`, for private_key_jwt and the grant jwt_bearer; each goes
             before the provider's.
+        key_id: `kid` of the assertion's header.
+        algorithm: That the assertion is signed with.
+        audience: `aud` of the assertion.
         scope: Must not exceed what was granted (RFC 6749 section 6).
+        refresh_before_expiry: How long before expiry a refresh falls due, at most half the lifetime; the provider's
+            when left out.
         grant: refresh_token, or a standing one, for which nobody logs in: client_credentials (RFC 6749 section 4.4),
             jwt_bearer (RFC 7523 section 2.1).
         subject: Of a jwt_bearer assertion; the client when left out.
@@ -247,6 +275,9 @@ class DiscoverySettings(Section):
         provider: Of all that is found; or
         provider_label: The label whose value is the provider's name.
         client_id: Like the others below, for all that is found; when left out, each document's.
+        client_secret: When left out, each document's.
+        scope: Must not exceed what was granted.
+        refresh_before_expiry: As in a credential's entry.
     """
 
     store: Text | None = None
@@ -279,9 +310,18 @@ class Settings(Section):
     """The whole configuration.
 
     Args:
-        escrow: None chooses by the state; see `escrow_in_effect`.
-        seal: None is a key file beside a local state; see `seal_in_effect`.
+        version: Of this format.
+        stores: Where the documents live, by names of your own.
+        state: What every run has to know: claims, leases, cooldowns, budgets.
+        escrow: Where received tokens wait until they are in the store. When left out, inside the state where the state
+            is shared, else a folder.
+        seal: What the escrow is sealed with. When left out, a key file beside a local state; else required.
+        audit: Where audit events go; when left out, to stderr.
         workers: How many credentials are worked on at once.
+        http: The daemon's listener; when left out, nothing is listened at.
+        providers: The authorization servers, by names of your own.
+        credentials: Those that are named one by one.
+        discover: Rules by which further ones are found in the stores.
     """
 
     version: Annotated[Literal[1], BeforeValidator(_version)]

@@ -26,7 +26,11 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 
 
 class ReplayWindow(Section):
-    """A refresh token may be presented again within `window` seconds of the first time."""
+    """A refresh token may be presented again for a while after the first time.
+
+    Args:
+        window: How long; it helps only when it is longer than `timeout`.
+    """
 
     window: Duration
 
@@ -46,14 +50,26 @@ def _replay(value: object) -> object:
 
 
 class RateLimitSettings(Section):
-    """At most `requests` in any `per` seconds."""
+    """At most `requests` in any `per`, of all replicas together, for one provider and client.
+
+    Args:
+        requests: How many.
+        per: In how long a window, wherever it begins.
+    """
 
     requests: Count
     per: Duration
 
 
 class RuleSettings(Section):
-    """How one answer is read: the class `then` of answers that match all that is given."""
+    """How one answer is read: the class `then` of answers that match all that is given.
+
+    Args:
+        then: What such an answer means.
+        status: The HTTP status.
+        code: The error code in the body.
+        description: Found anywhere in the error's description.
+    """
 
     then: AnswerClass
     status: Count | None = None
@@ -68,7 +84,41 @@ class RuleSettings(Section):
 
 
 class ProviderFields(Section):
-    """What a profile states and a provider's entry overrides: the fields of `rotator.model.Provider`."""
+    """What a profile states and a provider's entry overrides: the fields of `rotator.model.Provider`.
+
+    Args:
+        token_endpoint: Where refresh tokens are presented; `https://`, or `http://` on a loopback address.
+        body: How the request is encoded.
+        client_auth: How the client authenticates itself.
+        basic_encoding: Of id and secret in `client_secret_basic`: `form` as in RFC 6749 section 2.3.1, or `raw`.
+        timeout: A total deadline for one request.
+        key_id: `kid` of the header of a private_key_jwt assertion.
+        algorithm: That the assertion is signed with.
+        audience: `aud` of the assertion; the token endpoint when left out.
+        private_key: A PEM key for private_key_jwt.
+        replay: Whether a refresh token may be presented again when its answer was lost: never, any time, until its
+            successor was used, or within `{window: 30s}`.
+        on_doubt: Under `never`: present it one last time shortly before expiry, or leave it to a person.
+        old_access_token: What a refresh does to the access token before it.
+        default_lifetime: Of an access token, where the answer names none.
+        earliest_refresh: How old an access token has to be before the provider takes a refresh.
+        refresh_before_expiry: How long before expiry a refresh falls due; when left out, a tenth of the lifetime, within
+            bounds.
+        refresh_token_idle: How long a refresh token lives unused; rotator uses it well before that.
+        refresh_token_absolute: How long a grant lives whatever is done; rotator warns before that.
+        error_members: Where the error code stands in an answer, in order.
+        rules: Answers that mean something else than RFC 6749 says; the first that matches counts.
+        form_reply: Whether the answer is form-encoded instead of JSON.
+        secret_optional: Whether `client_id` goes alone where no client secret is known.
+        default_token_type: Taken for `token_type`, where the answer names none.
+        rate_limit: What is never exceeded.
+        issuer: Whose metadata names the endpoints below, where they are left out.
+        authorization_endpoint: For `rotator login` by a browser.
+        device_authorization_endpoint: For `rotator login` with `--device`.
+        revocation_endpoint: For `rotator revoke`.
+        login_scope: What a login asks for, where the credential has no `scope`.
+        login_parameters: Further parameters of a login's request.
+    """
 
     token_endpoint: TokenEndpointUrl | None = None
     body: Literal["form", "json"] = "form"
@@ -112,6 +162,9 @@ class ProviderSettings(ProviderFields):
 
     Other keys are let through here, because each profile has its own variables; `rotator.config.providers` refuses
     those that the profile does not declare.
+
+    Args:
+        profile: The name of a built-in profile, or of a plug-in's.
     """
 
     model_config = ConfigDict(extra="allow")
