@@ -11,10 +11,13 @@ import click
 
 from rotator.cli.commands import rotator
 
-_LINE = re.compile(r"(?:^|(?<=[\s/(;&|]))rotator(?P<rest>[ \t]+[^\n]*)?$", re.MULTILINE)
-_END = re.compile(r"\s(?:\||&&|\|\||>>?|2>|<|&|#|;|·|→).*|[;)].*")
-_BEFORE = re.compile(r"(?:-t|install|upgrade|reload|restart|status|journalctl -u|user|cd|container) $")
-"""Where the word is a release, an image or a unit."""
+_PIECES = re.compile(r"&&|\|\||(?<![A-Za-z\\])\||;|\$\(|`|(?<![\w)])\(|(?<!\w)\)|[·→]")
+"""What stands between commands of one line; not the bar of `--replay|--discard`."""
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+_REST = re.compile(r"\s(?:\d?>>?|<|&(?!&)).*")
+_NOUNS = {"-t", "install", "upgrade", "reload", "restart", "status", "-u", "user", "cd", "container", "exec", "purpose:"}
+"""Behind these the word is a release, an image or a unit."""
+_ARGUMENTS = re.compile(r"-{1,2}[a-z]|[a-z]+(?:[\s\[]|$)")
 _PATTERN = re.compile(r"[\[\]…]|\w\\?\|-")
 _PLACEHOLDERS = {"I/N": "0/2", "auto/N": "0/2", "auto/n": "0/2", "auto/3": "0/3", "N": "7", "PORT": "7", "LINK": "a"}
 
@@ -30,13 +33,15 @@ class CommandLine:
 def command_lines(code: str) -> list[CommandLine]:
     """Return the command lines in a piece of code."""
     found = []
-    code = code.replace("\\\n", " ").rstrip("\n")
-    while (line := _LINE.search(code)) is not None:
-        text = _END.sub("", " " + (line["rest"] or "").strip()).strip(" \t'\"`")
-        before, rest = code[: line.start()], line["rest"] or ""
-        if text and not _BEFORE.search(before) and (text.startswith("-") or re.match(r"[a-z]+(?:[\s\[]|$)", text)):
-            found.append(CommandLine(text, bool(_PATTERN.search(text))))
-        code = rest
+    for line in code.replace("\\\n", " ").splitlines():
+        for piece in _PIECES.split(_COMMENT.sub("", line)):
+            words = _REST.sub("", piece).split()
+            for at, word in enumerate(words):
+                text = " ".join(words[at + 1 :]).strip("'\")")
+                is_program = word.lstrip("\"'").removeprefix(".venv").removeprefix("/opt/rotator") in {"rotator", "/bin/rotator"}
+                if is_program and (at == 0 or words[at - 1] not in _NOUNS) and _ARGUMENTS.match(text):
+                    found.append(CommandLine(text, bool(_PATTERN.search(text))))
+                    break
     return found
 
 
@@ -55,6 +60,11 @@ def name_of(text: str) -> str:
     words = [word for word in words if word and not word.startswith("-")]
     command = rotator.commands.get(words[0]) if words else None
     return " ".join(words[: 2 if isinstance(command, click.Group) else 1])
+
+
+def is_mention(line: CommandLine) -> bool:
+    """Return whether a line is a command's name and nothing else, as prose has it."""
+    return line.text in existing_commands()
 
 
 def fault_in(line: CommandLine) -> str:

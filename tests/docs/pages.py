@@ -65,10 +65,13 @@ class Page:
 
     @property
     def code(self) -> list[str]:
-        """Everything that is set as code: fenced and indented blocks, and spans."""
-        prose = self.prose
-        spans = [" ".join(found[2].split()) for found in _SPAN.finditer(_INDENTED.sub("", prose))]
-        return [*(block.body for block in self.blocks), *_INDENTED.findall(prose), *spans]
+        """What is set as code on lines of its own: fenced and indented blocks."""
+        return [*(block.body for block in self.blocks), *_INDENTED.findall(self.prose)]
+
+    @property
+    def spans(self) -> list[str]:
+        """What is set as code in the prose."""
+        return [" ".join(found[2].split()) for found in _SPAN.finditer(_INDENTED.sub("", self.prose))]
 
     @property
     def links(self) -> list[str]:

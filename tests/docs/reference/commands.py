@@ -25,11 +25,9 @@ VARIABLE = re.compile(r"ROTATOR_[A-Z_]+")
 MEANINGS = {
     "ROTATOR_CONFIG": "path of the configuration, where `-c` is not given",
     "ROTATOR_CONFIG_YAML": "on Lambda, the configuration itself",
-    "ROTATOR_HORIZON": "on Lambda, the time until the next pass",
     "ROTATOR_QUEUE_URL": "on Lambda, the queue that `fan_out` sends what is due to",
     "ROTATOR_SHARD": "the shard, where `--shard` is not given",
     "ROTATOR_SHARD_INDEX": "the number that `--shard auto/N` takes, modulo N, where `$JOB_COMPLETION_INDEX` is not set",
-    "ROTATOR_LOG_LEVEL": "on Lambda, the level of the log",
 }
 
 
@@ -80,7 +78,19 @@ def _default(option: click.Option) -> str:
     return code(f"{default:g}" if isinstance(default, float) else default)
 
 
+def undescribed() -> list[str]:
+    """Return the variables that this module says nothing of."""
+    return [variable for variable in _read() if variable not in MEANINGS]
+
+
 def _variables() -> list[tuple[str, str, str]]:
+    return [
+        (code(variable), MEANINGS.get(variable, ""), ", ".join(code(one) for one in sorted(modules)))
+        for variable, modules in sorted(_read().items())
+    ]
+
+
+def _read() -> dict[str, set[str]]:
     read: dict[str, set[str]] = {}
     for module in sorted((ROOT / "rotator").rglob("*.py")):
         name = module.relative_to(ROOT).as_posix()
@@ -89,7 +99,4 @@ def _variables() -> list[tuple[str, str, str]]:
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and VARIABLE.fullmatch(node.value):
                 read.setdefault(node.value, set()).add(name)
-    return [
-        (code(variable), MEANINGS.get(variable, ""), ", ".join(code(one) for one in sorted(modules)))
-        for variable, modules in sorted(read.items())
-    ]
+    return read
