@@ -102,8 +102,8 @@ class ProviderFields(Section):
         old_access_token: What a refresh does to the access token before it.
         default_lifetime: Of an access token, where the answer names none.
         earliest_refresh: How old an access token has to be before the provider takes a refresh.
-        refresh_before_expiry: How long before expiry a refresh falls due; when left out, a tenth of the lifetime, within
-            bounds.
+        refresh_before_expiry: How long before expiry a refresh falls due; when left out, a tenth of the lifetime,
+            within bounds.
         refresh_token_idle: How long a refresh token lives unused; rotator uses it well before that.
         refresh_token_absolute: How long a grant lives whatever is done; rotator warns before that.
         error_members: Where the error code stands in an answer, in order.

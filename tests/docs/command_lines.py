@@ -15,7 +15,20 @@ _PIECES = re.compile(r"&&|\|\||(?<![A-Za-z\\])\||;|\$\(|`|(?<![\w)])\(|(?<!\w)\)
 """What stands between commands of one line; not the bar of `--replay|--discard`."""
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _REST = re.compile(r"\s(?:\d?>>?|<|&(?!&)).*")
-_NOUNS = {"-t", "install", "upgrade", "reload", "restart", "status", "-u", "user", "cd", "container", "exec", "purpose:"}
+_NOUNS = {
+    "-t",
+    "install",
+    "upgrade",
+    "reload",
+    "restart",
+    "status",
+    "-u",
+    "user",
+    "cd",
+    "container",
+    "exec",
+    "purpose:",
+}
 """Behind these the word is a release, an image or a unit."""
 _ARGUMENTS = re.compile(r"-{1,2}[a-z]|[a-z]+(?:[\s\[]|$)")
 _PATTERN = re.compile(r"[\[\]…]|\w\\?\|-")
@@ -38,7 +51,10 @@ def command_lines(code: str) -> list[CommandLine]:
             words = _REST.sub("", piece).split()
             for at, word in enumerate(words):
                 text = " ".join(words[at + 1 :]).strip("'\")")
-                is_program = word.lstrip("\"'").removeprefix(".venv").removeprefix("/opt/rotator") in {"rotator", "/bin/rotator"}
+                is_program = word.lstrip("\"'").removeprefix(".venv").removeprefix("/opt/rotator") in {
+                    "rotator",
+                    "/bin/rotator",
+                }
                 if is_program and (at == 0 or words[at - 1] not in _NOUNS) and _ARGUMENTS.match(text):
                     found.append(CommandLine(text, bool(_PATTERN.search(text))))
                     break
@@ -76,7 +92,7 @@ def fault_in(line: CommandLine) -> str:
     except ValueError as error:
         return str(error)
     try:
-        with mock.patch("click.termui.visible_prompt_func", lambda *_: "y"):
+        with mock.patch("click.termui.visible_prompt_func", return_value="y"):
             _parsed(rotator, "rotator", words, None)
     except click.exceptions.Exit:
         return ""  # --help, --version

@@ -47,12 +47,18 @@ def test_command_lines_are_found_where_they_stand() -> None:
         X=$(rotator token reports) && rotator resolve NAME --replay|--discard
     """
     found = [line.text for line in command_lines(code)]
-    assert found == ["check --live", "status", "-c /etc/rotator/rotator.yaml put payroll -", "token reports", "resolve NAME --replay|--discard"]
+    assert found == [
+        "check --live",
+        "status",
+        "-c /etc/rotator/rotator.yaml put payroll -",
+        "token reports",
+        "resolve NAME --replay|--discard",
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
 def test_every_shell_block_can_be_read(page: Page) -> None:
-    """bash parses each block that is marked as shell, those that cannot run here included."""
+    """The shell parses each block that is marked as shell, those that cannot run here included."""
     blocks = [block.body for block in page.blocks if block.language in SHELLS]
     assert [complaint for body in blocks if (complaint := bash_accepts(body))] == []
     assert [block.language for block in page.blocks if not block.language] == [], "say what a block is in"

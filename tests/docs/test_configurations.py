@@ -44,7 +44,9 @@ def loaded(text: str, folder: Path) -> Settings:
     file = folder / "rotator.yaml"
     file.write_text(text, encoding="utf-8")
     env = dict.fromkeys(VARIABLE.findall(text), "https://example.com")
-    env |= {name: "A" * 43 + "=" for name in re.findall(r"env: ([A-Z_]+)|key_env: ([A-Z_]+)", text) for name in name if name}
+    env |= {
+        name: "A" * 43 + "=" for name in re.findall(r"env: ([A-Z_]+)|key_env: ([A-Z_]+)", text) for name in name if name
+    }
     settings = load_config(str(file), env)
     resolve(settings, read_secret=unread, env=env)
     return settings
@@ -60,7 +62,7 @@ def test_every_configuration_loads(page: Page, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
 def test_every_part_of_a_configuration_is_one(page: Page, tmp_path: Path) -> None:
-    """Each YAML text without `version` has keys that a configuration has, and loads together with what it leaves out."""
+    """Each YAML text without `version` has a configuration's keys, and loads together with what it leaves out."""
     for text in fragments(page):
         part = yaml.safe_load(text)
         assert set(part) <= set(Settings.model_fields), text

@@ -10,8 +10,8 @@ from tests.docs.reference.markdown import code, table
 
 HEAD = """# Exit codes and states
 
-`once` ends with 1 if a person is needed, else with 75 if something was put off, else with 0. A rotation in doubt is 75 under
-`on_doubt: wait_then_replay` and 1 under `operator`.
+`once` ends with 1 if a person is needed, else with 75 if something was put off, else with 0. A rotation in doubt is 75
+under `on_doubt: wait_then_replay` and 1 under `operator`.
 """
 
 CODES = {

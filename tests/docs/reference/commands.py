@@ -67,7 +67,9 @@ def _options(command: click.Command) -> str:
         names = ", ".join([*parameter.opts, *parameter.secondary_opts])
         value = "" if parameter.is_flag or parameter.count else parameter.make_metavar(context)
         variable = parameter.envvar if isinstance(parameter.envvar, str) else ", ".join(parameter.envvar or ())
-        rows.append((code(f"{names} {value}".strip()), in_one_line(parameter.help), _default(parameter), code(variable)))
+        rows.append(
+            (code(f"{names} {value}".strip()), in_one_line(parameter.help), _default(parameter), code(variable))
+        )
     return table(("option", "does", "default", "environment"), rows) if rows else ""
 
 

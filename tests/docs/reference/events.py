@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 HEAD = """# Audit events
 
-JSON lines, one event each. Every event has `event`, `ts` (RFC 3339, UTC), `event_id`, `credential`, `provider`, `store` and
-`actor` (host, pid, mode, instance). Those of one rotation share a `rotation_id`. Tokens appear as keyed digests only. In a
-file each line also has its `chain`. What the trail promises, and how to read it: [audit.md](../audit.md).
+JSON lines, one event each. Every event has `event`, `ts` (RFC 3339, UTC), `event_id`, `credential`, `provider`, `store`
+and `actor` (host, pid, mode, instance). Those of one rotation share a `rotation_id`. Tokens appear as keyed digests
+only. In a file each line also has its `chain`. What the trail promises, and how to read it: [audit.md](../audit.md).
 """
 
 MEANINGS = {

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 HEAD = """# Metrics
 
-The Prometheus metrics of rotator, as its registry has them. Times are seconds since the epoch. No label holds a token, a
-client id or a secret's name. How to scrape them, and what to alert on: [metrics.md](../metrics.md).
+The Prometheus metrics of rotator, as its registry has them. Times are seconds since the epoch. No label holds a token,
+a client id or a secret's name. How to scrape them, and what to alert on: [metrics.md](../metrics.md).
 """
 
 

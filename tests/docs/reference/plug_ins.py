@@ -11,8 +11,8 @@ from tests.docs.reference.markdown import code, in_one_line, summary, table
 
 HEAD = """# Plug-ins and ports
 
-A plug-in is an entry point of an installed distribution. Its name is the `type`, or the `profile`, that the configuration
-gives; a built-in name goes before it. How to write one: [extending.md](../extending.md).
+A plug-in is an entry point of an installed distribution. Its name is the `type`, or the `profile`, that the
+configuration gives; a built-in name goes before it. How to write one: [extending.md](../extending.md).
 """
 
 CALLED = {

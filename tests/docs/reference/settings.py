@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import types
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -22,21 +21,21 @@ HEAD = """# Configuration
 
 One YAML file: `-c PATH`, else `$ROTATOR_CONFIG`, else `config/rotator.yaml`. `config/local.yaml`, `config/aws.yaml` and
 `config/vault.yaml` are examples with every key explained. Unknown keys are errors, and `rotator check` prints all
-problems at once. Durations are `90s`, `5m`, `2h`, `1d` or seconds. `${VAR}` in a text is taken from the environment, and a
-variable that is missing is an error; `$${` stands for `${`. Relative paths count from the working directory. `http://` is
-refused unless the host is a loopback address.
+problems at once. Durations are `90s`, `5m`, `2h`, `1d` or seconds. `${VAR}` in a text is taken from the environment,
+and a variable that is missing is an error; `$${` stands for `${`. Relative paths count from the working directory.
+`http://` is refused unless the host is a loopback address.
 """
 
 SOURCE = """## A secret source
 
-Where a secret stands, for no secret stands in the configuration: `{env: NAME}`, a variable; `{file: PATH}`, a file, whose
-last line end does not count; `{store: NAME, secret: NAME, field: NAME}`, a field of a document in one of the stores. It is
-read anew at each use, so that a rotated client secret is picked up."""
+Where a secret stands, for no secret stands in the configuration: `{env: NAME}`, a variable; `{file: PATH}`, a file,
+whose last line end does not count; `{store: NAME, secret: NAME, field: NAME}`, a field of a document in one of the
+stores. It is read anew at each use, so that a rotated client secret is picked up."""
 
 PROFILES = """## A profile
 
-What a profile file states beside the fields of `providers.NAME`. A profile is a file in `rotator/profiles`, or a plug-in
-([extending.md](../extending.md))."""
+What a profile file states beside the fields of `providers.NAME`. A profile is a file in `rotator/profiles`, or a
+plug-in ([extending.md](../extending.md))."""
 
 WORDS = {
     "Text": "text",
@@ -230,5 +229,3 @@ def _shown(value: Any, *, span: bool = False) -> str:
     if isinstance(value, float):
         return f"{value:g}{'s' if span and value else ''}"
     return str(value)
-
-
