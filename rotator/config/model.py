@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
-from rotator import plugins
 from rotator.addresses import is_loopback
 from rotator.config.findings import Origin
 from rotator.config.provider_settings import (
@@ -20,6 +19,7 @@ from rotator.config.provider_settings import (
     RuleSettings,
 )
 from rotator.config.secret_sources import EnvSource, FileSource, SecretSource, Section, StoreSource
+from rotator.config.state_settings import DynamoDbState, LocalState, StateSettings, VaultState
 from rotator.config.store_settings import (
     AppRoleAuth,
     AwsAuth,
@@ -42,7 +42,6 @@ from rotator.config.values import (
     Listen,
     Name,
     Scope,
-    ServiceUrl,
     Text,
     fault,
     kind_of,
@@ -91,56 +90,6 @@ __all__ = [
     "VaultState",
     "VaultStore",
     "WriteQuota",
-]
-
-
-class LocalState(Section):
-    """A SQLite file, for one machine whose disk outlives the run.
-
-    Args:
-        path: The file; made with its folder on first use.
-    """
-
-    type: Literal["local"] = "local"
-    path: Text = "var/rotator.db"
-
-
-class DynamoDbState(Section):
-    """A DynamoDB table whose partition key is `id`, a string.
-
-    Args:
-        table: Its name.
-        region: When left out, botocore's own environment and profiles say it.
-        endpoint_url: For a VPC endpoint or an emulator.
-    """
-
-    type: Literal["dynamodb"]
-    table: Text
-    region: Text | None = None
-    endpoint_url: ServiceUrl | None = None
-
-
-class VaultState(Section):
-    """Records under `path` in the mount of one of the stores.
-
-    Args:
-        store: The name of a store of the type `vault`.
-        path: Below the mount. Nobody else writes or deletes there.
-    """
-
-    type: Literal["vault"]
-    store: Text
-    path: Text = "rotator/state"
-
-
-_STATE_TYPES = ("dynamodb", "local", "vault")
-StateSettings = Annotated[
-    Annotated[LocalState, Tag("#local")]
-    | Annotated[DynamoDbState, Tag("#dynamodb")]
-    | Annotated[VaultState, Tag("#vault")]
-    | Annotated[PlugIn, Tag("#plug-in")],
-    Discriminator(lambda value: kind_of(value, "type", _STATE_TYPES)),
-    one_type("type", _STATE_TYPES, lambda: plugins.offered("state")),
 ]
 
 
@@ -276,6 +225,7 @@ class DiscoverySettings(Section):
         provider_label: The label whose value is the provider's name.
         client_id: Like the others below, for all that is found; when left out, each document's.
         client_secret: When left out, each document's.
+        grant: As in a credential's entry.
         scope: Must not exceed what was granted.
         refresh_before_expiry: As in a credential's entry.
     """
@@ -322,6 +272,8 @@ class Settings(Section):
         providers: The authorization servers, by names of your own.
         credentials: Those that are named one by one.
         discover: Rules by which further ones are found in the stores.
+        metrics: Where a pass leaves its metrics.
+        traces: Where traces go; when left out, none are made.
     """
 
     version: Annotated[Literal[1], BeforeValidator(_version)]

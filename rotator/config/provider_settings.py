@@ -107,9 +107,11 @@ class ProviderFields(Section):
         refresh_token_idle: How long a refresh token lives unused; rotator uses it well before that.
         refresh_token_absolute: How long a grant lives whatever is done; rotator warns before that.
         error_members: Where the error code stands in an answer, in order.
+        description_members: Where its description stands, likewise.
         rules: Answers that mean something else than RFC 6749 says; the first that matches counts.
         form_reply: Whether the answer is form-encoded instead of JSON.
         secret_optional: Whether `client_id` goes alone where no client secret is known.
+        bearer_types: Further words of this provider for the token type Bearer.
         default_token_type: Taken for `token_type`, where the answer names none.
         rate_limit: What is never exceeded.
         issuer: Whose metadata names the endpoints below, where they are left out.
@@ -118,6 +120,8 @@ class ProviderFields(Section):
         revocation_endpoint: For `rotator revoke`.
         login_scope: What a login asks for, where the credential has no `scope`.
         login_parameters: Further parameters of a login's request.
+        assertion_claims: Further claims of a jwt_bearer assertion; null leaves one out.
+        token_parameters: Further parameters of a token request with a standing grant.
     """
 
     token_endpoint: TokenEndpointUrl | None = None

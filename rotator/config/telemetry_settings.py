@@ -22,6 +22,7 @@ class PushSettings(Section):
         instance: The second one; None is the mode, with the shard if there is one.
         token: Sent as a bearer token; or
         username: Sent, with `password`, by HTTP Basic.
+        password: See `username`.
         plaintext: Allows `http://` beyond this machine, which a gateway inside a cluster often has alone; never with a
             token or password.
         timeout: How long a push may take.
@@ -62,6 +63,7 @@ class MetricsSettings(Section):
 
     Args:
         textfile: A file in the folder of node_exporter's textfile collector; its name ends with `.prom`.
+        push: A Pushgateway.
     """
 
     textfile: Text | None = None

@@ -1,4 +1,4 @@
-"""The plug-ins of docs/extending.md are real: installed by their entry points, proved by the suites, run end to end."""
+"""The plug-ins of docs/extending.md and its example are real: installed by their entry points, proved by the suites, run end to end."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.docs.pages import DOCS, ROOT, Page
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAGE = Page(DOCS / "extending.md")
+PAGES = [Page(DOCS / "extending.md"), Page(DOCS / "example-plug-in.md")]
 
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """A folder with the files of the page, and the entry points as an installer would lay them out."""
-    for block in PAGE.blocks:
+    for block in (block for page in PAGES for block in page.blocks):
         if block.mark.startswith("file: "):
             file = tmp_path / block.mark.removeprefix("file: ")
             file.parent.mkdir(exist_ok=True)

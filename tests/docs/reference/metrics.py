@@ -1,4 +1,4 @@
-"""docs/reference/metrics.md, from the registry of a daemon that shows one credential."""
+"""docs/reference/metrics.md, from the registry of a process that made a pass."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotator.board import Board
 from rotator.metrics import Meters
-from rotator.testing.memory import VirtualClock
+from rotator.testing.memory import EPOCH, VirtualClock
 from tests.docs.reference.markdown import code, table
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def page() -> str:
 def known() -> dict[str, tuple[str, tuple[str, ...], str]]:
     """Return by name each metric's kind, labels and text."""
     meters = Meters(VirtualClock())
-    meters.show(Board(), dict)
+    meters.begin_pass(Board(), dict)
+    meters.passed(EPOCH, 1.0, 0)
     registry: CollectorRegistry = meters._registry
     found: dict[str, tuple[str, tuple[str, ...], str]] = {}
     for collector in list(registry._collector_to_names):

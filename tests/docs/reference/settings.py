@@ -12,9 +12,11 @@ from pydantic import BaseModel
 
 from rotator.config import provider_settings, values
 from rotator.config.model import Settings
+from rotator.config.profile_settings import ProfileFile
+from rotator.config.provider_settings import ProviderFields
 from rotator.config.secret_sources import SecretSource, Section
 from rotator.config.store_settings import PlugIn
-from rotator.profiles import schema
+from rotator.profiles.schema import Variable
 from tests.docs.reference.markdown import arguments, code, summary, table
 
 HEAD = """# Configuration
@@ -89,11 +91,12 @@ def page() -> str:
     for place in places:
         if place.model not in SHAPES:
             parts += [f"## {place.heading}", summary(place.model), _keys(place, places)]
-    known = arguments(schema.Profile)
-    own = [(code(key), known[key]) for key in schema.Profile.model_fields if key not in {"name", "fields"}]
-    variable = arguments(schema.Variable)
-    shown = {"kind": "is"}
-    own += [(code(f"variables.NAME.{shown.get(key, key)}"), text) for key, text in variable.items()]
+    known = arguments(ProfileFile)
+    own = [
+        (code(key), known.get(key, "")) for key in ProfileFile.model_fields if key not in ProviderFields.model_fields
+    ]
+    names = {key: field.alias or key for key, field in Variable.model_fields.items()}
+    own += [(code(f"variables.NAME.{names[key]}"), text) for key, text in arguments(Variable).items() if key in names]
     return "\n\n".join([*parts, SOURCE, PROFILES, table(("key", "means"), own)])
 
 
