@@ -1,4 +1,4 @@
-"""The plug-ins of docs/extending.md and its example are real: installed by their entry points, proved by the suites, run end to end."""
+"""The plug-ins of docs/extending.md are real: installed by entry points, proved by the suites, run end to end."""
 
 from __future__ import annotations
 

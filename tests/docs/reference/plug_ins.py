@@ -18,6 +18,7 @@ configuration gives; a built-in name goes before it. How to write one: [extendin
 CALLED = {
     "stores": "`(name, options, clock)`, and returns a `SecretStore`",
     "state": "`(options, clock)`, and returns a `StateStore`",
+    "notifiers": "`(name, options, clock)`, and returns a `Notifier`",
     "profiles": "not called: a mapping with a profile's keys",
 }
 
