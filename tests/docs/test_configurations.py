@@ -65,7 +65,8 @@ def test_every_part_of_a_configuration_is_one(page: Page, tmp_path: Path) -> Non
     """Each YAML text without `version` has a configuration's keys, and loads together with what it leaves out."""
     for text in fragments(page):
         part = yaml.safe_load(text)
-        assert set(part) <= set(Settings.model_fields), text
+        foreign = set(part) - set(Settings.model_fields)
+        assert not foreign, f"no keys of rotator's: {foreign}; mark another program's YAML, <!-- file: NAME -->"
         acme = {"profile": "generic", "token_endpoint": "https://id.acme.example/oauth2/token"}
         names = {rule.get("provider") for rule in part.get("discover", [])} - {None} or {"acme"}
         rest = {
