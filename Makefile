@@ -8,7 +8,7 @@ SAM_READY := $(VENV)/sam/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos worlds prove bench docs lint format coverage lambda lock clean
+.PHONY: help demo test chaos worlds prove bench docs lint format coverage lambda lock schemas clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ lock: $(TEST_READY) ## renew the lock files in deploy/locks (needs uv)
 	  esac; \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate $$groups -o deploy/locks/$$set.txt; done
+
+schemas: $(TEST_READY) ## renew the JSON Schemas that editors check configurations with
+	@$(BIN)/python -m rotator.schemas --write
 
 clean: ## remove what the targets made
 	@rm -rf $(VENV) build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -65,10 +65,11 @@ class RuleSettings(Section):
     """How one answer is read: the class `then` of answers that match all that is given.
 
     Args:
-        then: What such an answer means.
+        then: `reauthorize` is a dead grant; `rate_limited` and `unavailable` were surely not processed; `misconfigured`
+            waits for an operator; `in_doubt` may have spent the refresh token.
         status: The HTTP status.
-        code: The error code in the body.
-        description: Found anywhere in the error's description.
+        code: The error code, matched whole.
+        description: A pattern (Python's `re`) searched in the words about the error.
     """
 
     then: AnswerClass
@@ -87,39 +88,40 @@ class ProviderFields(Section):
     """What a profile states and a provider's entry overrides: the fields of `rotator.model.Provider`.
 
     Args:
-        token_endpoint: Where refresh tokens are presented; `https://`, or `http://` on a loopback address.
-        body: How the request is encoded.
-        client_auth: How the client authenticates itself.
-        basic_encoding: Of id and secret in `client_secret_basic`: `form` as in RFC 6749 section 2.3.1, or `raw`.
-        timeout: A total deadline for one request.
-        key_id: `kid` of the header of a private_key_jwt assertion.
-        algorithm: That the assertion is signed with.
-        audience: `aud` of the assertion; the token endpoint when left out.
-        private_key: A PEM key for private_key_jwt.
-        replay: Whether a refresh token may be presented again when its answer was lost: never, any time, until its
-            successor was used, or within `{window: 30s}`.
-        on_doubt: Under `never`: present it one last time shortly before expiry, or leave it to a person.
-        old_access_token: What a refresh does to the access token before it.
-        default_lifetime: Of an access token, where the answer names none.
-        earliest_refresh: How old an access token has to be before the provider takes a refresh.
-        refresh_before_expiry: How long before expiry a refresh falls due; when left out, a tenth of the lifetime,
-            within bounds.
-        refresh_token_idle: How long a refresh token lives unused; rotator uses it well before that.
-        refresh_token_absolute: How long a grant lives whatever is done; rotator warns before that.
-        error_members: Where the error code stands in an answer, in order.
-        description_members: Where its description stands, likewise.
-        rules: Answers that mean something else than RFC 6749 says; the first that matches counts.
-        form_reply: Whether the answer is form-encoded instead of JSON.
-        secret_optional: Whether `client_id` goes alone where no client secret is known.
-        bearer_types: Further words of this provider for the token type Bearer.
-        default_token_type: Taken for `token_type`, where the answer names none.
-        rate_limit: What is never exceeded.
-        issuer: Whose metadata names the endpoints below, where they are left out.
-        authorization_endpoint: For `rotator login` by a browser.
-        device_authorization_endpoint: For `rotator login` with `--device`.
-        revocation_endpoint: For `rotator revoke`.
-        login_scope: What a login asks for, where the credential has no `scope`.
-        login_parameters: Further parameters of a login's request.
+        token_endpoint: The URL that takes refresh_token grants.
+        body: How parameters are sent.
+        client_auth: How the client shows who it is (RFC 6749 section 2.3).
+        basic_encoding: `form` encodes id and secret as RFC 6749 section 2.3.1 demands; `raw` for servers that do not
+            decode.
+        timeout: A request's total deadline.
+        key_id: `kid` in the header of a private_key_jwt assertion.
+        algorithm: By which the assertion is signed.
+        audience: Whom the assertion is for; the token endpoint when left out.
+        private_key: A PEM key that signs assertions.
+        replay: What happens when a refresh token whose reply was lost is presented again. `never` spends the grant;
+            `safe` does no harm at any time; `until_successor_used` works because the successor was never used;
+            `{window: 30s}` works for so long after the first time.
+        on_doubt: What follows a lost reply that no replay is known to mend.
+        old_access_token: What a refresh does to the access token that readers still hold.
+        default_lifetime: An access token's, used when an answer names none.
+        earliest_refresh: An access token younger than this is not refreshed.
+        refresh_before_expiry: How long before its end an access token is refreshed.
+        refresh_token_idle: A refresh token that is not used for so long dies.
+        refresh_token_absolute: The grant dies so long after the login, however often it is rotated.
+        error_members: The members of an error body that may hold the code, in order.
+        description_members: The members that may hold words about the error, in which rules' patterns are searched.
+        rules: How answers are read that differ from RFC 6749 section 5.2; the first one that matches decides.
+        form_reply: Accept a form-encoded success body.
+        secret_optional: Where no client secret is known, the client is a public one and sends its id alone.
+        default_token_type: Assumed where an answer names no token_type.
+        bearer_types: Further names of token_type for what is a bearer token all the same.
+        rate_limit: What is never exceeded, by all replicas together.
+        issuer: Where a login finds the endpoints that are not configured.
+        authorization_endpoint: Where a login by browser begins.
+        device_authorization_endpoint: Where a login by device code begins.
+        revocation_endpoint: Where `rotator revoke` ends a grant (RFC 7009).
+        login_scope: Asked for at a login, where the credential names none.
+        login_parameters: Further parameters of a login's first request.
         assertion_claims: Further claims of a jwt_bearer assertion; null leaves one out.
         token_parameters: Further parameters of a token request with a standing grant.
     """
