@@ -13,6 +13,7 @@ from rotator.cli.audits import audit
 from rotator.cli.context import Context, Exit, Interruption, chosen, exit_code, explain_error, say, warn
 from rotator.cli.escrows import escrow
 from rotator.cli.options import Span, shard_option
+from rotator.cli.providers import providers
 from rotator.cli.single import login, put, resolve, revoke, token
 from rotator.cli.views import explain, plan, status
 from rotator.errors import ConfigError, Problem, RotatorError
@@ -205,7 +206,7 @@ def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> lis
     return results
 
 
-for _command in (audit, escrow, explain, login, plan, put, resolve, revoke, status, token):
+for _command in (audit, escrow, explain, login, plan, providers, put, resolve, revoke, status, token):
     rotator.add_command(_command)
 
 
