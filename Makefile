@@ -65,10 +65,10 @@ lock: $(TEST_READY) ## renew the lock files in deploy/locks (needs uv)
 	  case $$set in \
 	    demo) groups="--extra all --group build pyproject.toml";; \
 	    test) groups="--extra all --group build --group test --group lint pyproject.toml";; \
-	    run) groups="--extra aws --extra vault --extra daemon --extra cli -c deploy/locks/demo.txt pyproject.toml";; \
+	    run) groups="--extra aws --extra vault --extra daemon --extra otel --extra cli -c deploy/locks/demo.txt pyproject.toml";; \
 	    sam) groups="--group sam";; \
 	    build) groups="--group build -c deploy/locks/demo.txt";; \
-	    lambda) groups="--extra aws -c deploy/locks/demo.txt pyproject.toml";; \
+	    lambda) groups="--extra aws --extra metrics -c deploy/locks/demo.txt pyproject.toml";; \
 	  esac; \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate $$groups -o deploy/locks/$$set.txt; done

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rotator import plugins
+from rotator.clocks import this_actor
 from rotator.config import model as configured
 from rotator.errors import ConfigError, Problem
 from rotator.seal import AesSeal, key_from_env, key_from_file, key_from_kms
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rotator.metrics import Meters
-    from rotator.model import Versioned
+    from rotator.model import Mode, Versioned
     from rotator.ports import AuditSink, Clock, Escrow, SecretStore, StateStore
     from rotator.redact import Secret
+    from rotator.traces import Traces
     from rotator.vault_session import VaultSession
     from rotator.wiring import Surroundings
 
@@ -200,6 +202,19 @@ def new_meters(clock: Clock) -> Meters:
     except ModuleNotFoundError:
         raise _not_installed("metrics", "prometheus_client") from None
     return Meters(clock)
+
+
+def new_traces(settings: configured.OtlpTraces, mode: Mode, clock: Clock) -> Traces:
+    """Return what traces rotations.
+
+    Raises:
+        ConfigError: Its library is not installed.
+    """
+    try:
+        from rotator.traces import Traces  # noqa: PLC0415 - on use
+    except ModuleNotFoundError:
+        raise _not_installed("otel", "opentelemetry") from None
+    return Traces.otlp(settings.endpoint, this_actor(mode), clock)
 
 
 def audit_sink(entry: configured.AuditSettings) -> AuditSink:

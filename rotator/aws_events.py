@@ -27,7 +27,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
-from rotator.adapters import new_meters
+from rotator.adapters import new_meters, new_traces
 from rotator.aws_fan_out import Order, discovered, orders, send
 from rotator.collecting import paused
 from rotator.config.durations import parse_duration
@@ -56,7 +56,10 @@ provider is asked only while its whole `timeout` and this much is left: a reply 
 doubt."""
 
 AFTER_THE_REPORT_S = 1.0
-"""What is left of the function's time for its answer, when metrics are pushed."""
+"""What is left of the function's time for its answer, when metrics are pushed or traces sent."""
+
+FLUSH_S = 2.0
+"""How long an event waits for the collector of traces, at most."""
 
 _LOCK = threading.Lock()
 _APPS: dict[str, App] = {}
@@ -74,6 +77,17 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         ConfigError: The configuration cannot be used, or the event names what is not configured.
     """
     app = _app(os.environ)
+    traces = app.surroundings.traces
+    if traces is None:
+        return _handled(app, event, context)
+    try:
+        return _handled(app, event, context)
+    finally:  # Lambda holds the process still until the next event
+        left_s = _left_s(context, AFTER_THE_REPORT_S)
+        traces.flush(FLUSH_S if left_s is None else min(FLUSH_S, left_s))
+
+
+def _handled(app: App, event: Any, context: Any) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise _problem("event", "is no JSON object", "send {} for one pass over all credentials")
     records = event.get("Records", ())
@@ -97,6 +111,9 @@ def _app(env: Mapping[str, str]) -> App:
                 surroundings = Surroundings.real(env)
                 if settings.metrics and settings.metrics.push:
                     surroundings = replace(surroundings, meters=new_meters(surroundings.clock))
+                if settings.traces:
+                    traces = new_traces(settings.traces, "lambda", surroundings.clock)
+                    surroundings = replace(surroundings, traces=traces)
                 _APPS["app"] = build(settings, "lambda", surroundings)
         return _APPS["app"]
 

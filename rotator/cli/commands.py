@@ -60,6 +60,7 @@ def run(arguments: Sequence[str]) -> int:
 def rotator(context: click.Context, config: str | None, log_level: str) -> None:
     """Keep shared OAuth 2.0 credentials fresh, and never spend a refresh token twice."""
     context.obj = Context(config, log_level)
+    context.call_on_close(context.obj.end)
 
 
 @rotator.command()

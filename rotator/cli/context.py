@@ -11,8 +11,9 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
-from rotator.adapters import new_meters
+from rotator.adapters import new_meters, new_traces
 from rotator.bell import Stop
+from rotator.bounded import bounded
 from rotator.collecting import paused
 from rotator.config.load import load_config
 from rotator.errors import ConfigError, Problem, Refused, RotatorError
@@ -21,11 +22,12 @@ from rotator.wiring import App, Surroundings, build, of_shard, with_discovered
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rotator.config.model import Settings
+    from rotator.config.model import OtlpTraces, Settings
     from rotator.metrics import Meters
     from rotator.model import Credential, Mode
     from rotator.outcomes import Outcome
     from rotator.shards import Shard
+    from rotator.traces import Traces
 
 
 class Exit(IntEnum):
@@ -51,6 +53,7 @@ class Context:
     undiscovered: list[RotatorError] = field(default_factory=list)
     _settings: Settings | None = None
     _meters: Meters | None = None
+    _traces: tuple[OtlpTraces, Traces] | None = None
     _reloads: bool = False
 
     @property
@@ -82,6 +85,8 @@ class Context:
         if (mode == "daemon" and self.settings.http) or (whole and self.settings.metrics):
             self._meters = self._meters or new_meters(surroundings.clock)
             surroundings = replace(surroundings, meters=self._meters)
+        if mode in {"daemon", "once"} and self.settings.traces:
+            surroundings = replace(surroundings, traces=self._traces_to(self.settings.traces, mode, surroundings))
         with contextlib.nullcontext() if self._reloads else paused():
             app = build(self.settings, mode, surroundings)
         if mode == "daemon":
@@ -100,6 +105,20 @@ class Context:
         """
         self._settings, self._reloads = None, True
         return self.app(mode, shard)
+
+    def end(self) -> None:
+        """End what goes on in the background; takes two seconds at most."""
+        if self._traces is not None:
+            self._traces[1].close()
+            self._traces = None
+
+    def _traces_to(self, settings: OtlpTraces, mode: Mode, surroundings: Surroundings) -> Traces:
+        """Return the traces of a section: those of before, where a reload did not change it."""
+        if self._traces is None or self._traces[0] != settings:
+            if self._traces is not None:
+                bounded(self._traces[1].close, 0.0)  # a daemon that reloads waits for no collector
+            self._traces = settings, new_traces(settings, mode, surroundings.clock)
+        return self._traces[1]
 
     def exit_code(self, code: Exit) -> Exit:
         """Return the exit code of a command that would end with `code`, had all credentials been found."""
