@@ -26,6 +26,7 @@ _NOUNS = {
     "user",
     "cd",
     "container",
+    "cronjob",
     "exec",
     "purpose:",
 }

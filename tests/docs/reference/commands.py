@@ -51,7 +51,7 @@ def _commands(group: click.Group, before: str) -> Iterator[tuple[str, click.Comm
 
 
 def _command(path: str, command: click.Command) -> Iterator[str]:
-    context = click.Context(command, info_name=path)
+    context = click.Context(command, info_name=path, **rotator.context_settings)
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     yield "\n\n".join(in_one_line(part) for part in (command.help or "").split("\n\n"))
     yield f"    {usage}"
@@ -59,7 +59,8 @@ def _command(path: str, command: click.Command) -> Iterator[str]:
 
 
 def _options(command: click.Command) -> str:
-    context = click.Context(command)
+    # With the settings of the whole line: click keeps a command's help option as it is asked for first.
+    context = click.Context(command, **rotator.context_settings)
     rows = []
     for parameter in command.get_params(context):
         if not isinstance(parameter, click.Option) or parameter.hidden or "--help" in parameter.opts:
