@@ -156,5 +156,5 @@ def of_error(name: str, error: RotatorError, retry_at: datetime | None = None) -
     """Return the outcome of a failure of ours: temporary ones are put off, the others need a person."""
     reason = slug(type(error))
     if error.then == "give_up":
-        return Failed(name, reason, error.message, error.hint, retry_at)
+        return Failed(name, reason, error.message, error.hint_for(name), retry_at)
     return Deferred(name, reason, retry_at, str(error))

@@ -22,6 +22,7 @@ from rotator.ledger import provider_key
 from rotator.limits import Pace
 from rotator.observe import Observer
 from rotator.passes import Passes
+from rotator.progress import unwatched
 from rotator.received import WriteBack
 from rotator.retrying import Retrier
 from rotator.rotation import Rotation
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from rotator.metrics import Meters
     from rotator.model import Actor, Credential, Mode, Versioned
     from rotator.ports import AuditSink, Clock, Escrow, Ids, Randomness, SecretStore, StateStore, TokenEndpoint
+    from rotator.progress import Progress
     from rotator.redact import Secret
     from rotator.traces import Traces
 
@@ -130,7 +132,7 @@ class App:
         raise ConfigError([Problem(self.settings.source, f"there is no credential {name!r}", hint)])
 
 
-def with_discovered(app: App) -> tuple[App, list[str], list[RotatorError]]:
+def with_discovered(app: App, progress: Progress = unwatched) -> tuple[App, list[str], list[RotatorError]]:
     """Return the parts with the credentials that the rules find now, for a run that ends soon.
 
     Returns:
@@ -138,7 +140,7 @@ def with_discovered(app: App) -> tuple[App, list[str], list[RotatorError]]:
     """
     if not app.rules:
         return app, [], []
-    found, notes, errors = gathered(app.rules, app.stores, app.credentials)
+    found, notes, errors = gathered(app.rules, app.stores, app.credentials, progress)
     return replace(app, credentials=[*app.credentials, *found]), notes, errors
 
 

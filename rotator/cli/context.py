@@ -14,18 +14,23 @@ from rotator import outcomes
 from rotator.adapters import new_meters, new_traces
 from rotator.bell import Stop
 from rotator.bounded import bounded
+from rotator.cli.bar import watched
 from rotator.collecting import paused
 from rotator.config.load import load_config
 from rotator.errors import ConfigError, Problem, Refused, RotatorError
+from rotator.plugins import suggestion
+from rotator.progress import unwatched
 from rotator.wiring import App, Surroundings, build, of_shard, with_discovered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
 
     from rotator.config.model import OtlpTraces, Settings
     from rotator.metrics import Meters
     from rotator.model import Credential, Mode
     from rotator.outcomes import Outcome
+    from rotator.progress import Progress
     from rotator.shards import Shard
     from rotator.traces import Traces
 
@@ -69,7 +74,13 @@ class Context:
                 self._settings = load_config(path, self.env)
         return self._settings
 
-    def app(self, mode: Mode, shard: Shard | None = None, *, whole: bool = False) -> App:
+    def watched(self) -> AbstractContextManager[Progress]:
+        """Return what shows how far the work in its block is, on a terminal."""
+        return watched(self.env)
+
+    def app(
+        self, mode: Mode, shard: Shard | None = None, progress: Progress = unwatched, *, whole: bool = False
+    ) -> App:
         """Return the parts; for a command that ends, with the credentials that are found now.
 
         Why some could not be found is shown on stderr, and left in `undiscovered`.
@@ -81,6 +92,7 @@ class Context:
         Raises:
             ConfigError: The configuration cannot be used.
         """
+        progress("reading the configuration", 0, 0)
         surroundings = Surroundings.real(self.env)
         if (mode == "daemon" and self.settings.http) or (whole and self.settings.metrics):
             self._meters = self._meters or new_meters(surroundings.clock)
@@ -92,7 +104,7 @@ class Context:
         if mode == "daemon":
             self._settings = None  # it runs for months, and the parts have what they need
             return of_shard(app, shard) if shard else app
-        app, notes, self.undiscovered = with_discovered(app)
+        app, notes, self.undiscovered = with_discovered(app, progress)
         for note in notes:
             warn(f"rotator: {note}")
         return of_shard(app, shard) if shard else app
@@ -153,6 +165,22 @@ def chosen(app: App, names: Iterable[str]) -> list[Credential]:
     return found
 
 
+def known_providers(context: Context, names: Iterable[str]) -> None:
+    """See that each is the name of a provider.
+
+    Raises:
+        ConfigError: Some are not; all of them are told.
+    """
+    known = context.settings.providers
+    problems = [
+        Problem(context.settings.source, f"there is no provider {name!r}", suggestion(name, known))
+        for name in dict.fromkeys(names)
+        if name not in known
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
 def exit_code(results: Iterable[Outcome]) -> Exit:
     """Return the exit code of a pass with these results."""
     return Exit(outcomes.exit_code(results))
@@ -186,8 +214,18 @@ class Interruption:
 
 
 def say(text: str) -> None:
-    """Print a result line to stdout."""
-    sys.stdout.write(text + "\n")
+    """Print a result line to stdout. Whoever closes the pipe has read enough, and the work goes on."""
+    try:
+        sys.stdout.write(text + "\n")
+    except BrokenPipeError:
+        unread()
+
+
+def unread() -> None:
+    """Let what is printed from now on go nowhere: nobody reads it any more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def warn(text: str) -> None:

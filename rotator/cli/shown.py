@@ -3,21 +3,69 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
+
+from click import ClickException
 
 from rotator import outcomes
+from rotator.documents import stored_tokens
+from rotator.errors import ConfigError, RotatorError, slug
+from rotator.model import Malformed
 from rotator.reports import instant, pass_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from rotator.live_check import Finding
+    from rotator.model import Credential, Versioned
     from rotator.outcomes import Outcome
     from rotator.status import Row
 
 
+def json_text(report: Any) -> str:
+    """Return a report as one line of JSON; instants in it are RFC 3339 in UTC, to the second."""
+    return json.dumps(report, ensure_ascii=False, default=instant)
+
+
+def error_json(error: BaseException, code: int) -> str:
+    """Return what a command with `--json` prints when an error ends it."""
+    told: dict[str, Any] = {"kind": slug(type(error)), "message": str(error), "hint": "", "exit_code": int(code)}
+    if isinstance(error, ConfigError):
+        problems = [{"where": one.where, "what": one.what, "hint": one.hint} for one in error.problems]
+        told |= {"message": "; ".join(f"{one.where}: {one.what}" for one in error.problems), "problems": problems}
+    elif isinstance(error, RotatorError):
+        told |= {"message": error.message, "hint": error.hint}
+    elif isinstance(error, ClickException):
+        told |= {"message": error.format_message()}
+    return json_text({"error": told})
+
+
+def check_json(source: str, credentials: int, findings: Sequence[Finding], *, live: bool) -> str:
+    """Return what `check --json` prints about a configuration that can be used."""
+    listed = [
+        {
+            "where": one.problem.where,
+            "what": one.problem.what,
+            "hint": one.problem.hint,
+            "severity": "warning" if one.warning else "error",
+            "temporary": one.temporary,
+        }
+        for one in findings
+    ]
+    well = all(one.warning for one in findings)
+    return json_text({"source": source, "credentials": credentials, "live": live, "well": well, "findings": listed})
+
+
 def pass_json(results: Iterable[Outcome]) -> str:
     """Return what `once --json` prints."""
-    return json.dumps(pass_report(results), ensure_ascii=False)
+    return json_text(pass_report(results))
+
+
+def stored_json(credential: Credential, written: Versioned) -> str:
+    """Return what `put --json` and `login --json` print."""
+    tokens = stored_tokens(written, credential.provider)
+    expires_at = None if isinstance(tokens, Malformed) else tokens.expires_at
+    return json_text({"name": credential.name, "version": written.version, "expires_at": expires_at})
 
 
 def is_due(outcome: Outcome) -> bool:
@@ -53,12 +101,12 @@ def status_json(rows: Sequence[Row]) -> str:
             "provider": row.provider,
             "store": row.store,
             "state": row.state,
-            "expires_at": instant(row.expires_at),
-            "next_refresh_at": instant(row.next_refresh_at),
-            "last_rotated_at": instant(row.last_rotated_at),
+            "expires_at": row.expires_at,
+            "next_refresh_at": row.next_refresh_at,
+            "last_rotated_at": row.last_rotated_at,
             "reason": row.reason,
             "action": row.action,
         }
         for row in rows
     ]
-    return json.dumps({"credentials": shown}, ensure_ascii=False)
+    return json_text({"credentials": shown})
