@@ -80,7 +80,13 @@ def _of_credential(app: App, credential: Credential, observed: Observed | Rotato
     wanted = set((credential.scope or "").split())
     if wanted and tokens.scope and not wanted <= set(tokens.scope.split()):
         beyond = ", ".join(sorted(wanted - set(tokens.scope.split())))
-        yield Finding(Problem(where, f"scope exceeds the grant: {beyond}", "leave it out, or log in with that scope"))
+        yield Finding(
+            Problem(
+                where,
+                f"scope exceeds the grant: {beyond}",
+                f"leave it out, or log in with that scope: {credential.login}",
+            )
+        )
     if tokens.issued_at and tokens.expires_at:
         lifetime_s = (tokens.expires_at - tokens.issued_at).total_seconds()
         interval_s = lifetime_s - margin_s(lifetime_s, credential)

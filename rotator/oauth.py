@@ -68,7 +68,7 @@ def _presented(request: RefreshRequest, grant_assertion: Secret | None) -> dict[
     match provider.grant:
         case "refresh_token":
             if not request.refresh_token:
-                return _refused("there is no refresh token to present", "put one into the document: rotator put")
+                return _refused("there is no refresh token to present", "put one into the document: rotator put NAME")
             return {"grant_type": "refresh_token", "refresh_token": request.refresh_token.reveal()}
         case "client_credentials":
             return {**dict(provider.token_parameters), "grant_type": "client_credentials"}

@@ -43,7 +43,8 @@ class Operations:
         response = parse_document(text)
         if isinstance(response, Malformed):
             raise Refused(
-                f"the token response cannot be used: {response.problem}", hint="put the provider's JSON answer"
+                f"the token response cannot be used: {response.problem}",
+                hint=f"put the provider's JSON answer: rotator put {credential.name} FILE",
             )
         store = self.app.stores[credential.store]
         try:
@@ -53,7 +54,8 @@ class Operations:
         document = self._merged(response, current)
         tokens = stored_tokens(replace(_NOWHERE, content=document), credential.provider)
         if isinstance(tokens, Malformed):
-            raise Refused(f"the token response cannot be used: {tokens.problem}", hint="offline access must be granted")
+            what = f"the token response cannot be used: {tokens.problem}"
+            raise Refused(what, hint=f"log in again, with offline access: {credential.login}")
         if current:
             self._refuse_spent(current, tokens, credential)
         audit_digest = self._audit_digest(tokens)
@@ -118,13 +120,13 @@ class Operations:
         claim = ledger.load().claim_on(digest)
         if word == "replay":
             self._allow_replay(credential, ledger, claim)
-            done = "its refresh token may be presented one more time"
+            done = f"its refresh token may be presented one more time: rotator once --name {credential.name}"
         elif word == "discard":
             self._discard(credential, ledger, claim)
-            done = "the rotation in doubt is given up; put a new token set"
+            done = f"the rotation in doubt is given up; {credential.login_again}"
         else:
             self._clear(credential, ledger, claim, digest)
-            done = "the latch or pause is cleared"
+            done = f"the latch or pause is cleared; try it: rotator once --name {credential.name}"
         audit_digest = self._audit_digest(tokens)
         app.trail.record("credential.resolved", credential, reason=word, refresh_token_digest=audit_digest)
         return done
@@ -159,11 +161,11 @@ class Operations:
     def _clear(credential: Credential, ledger: SecretLedger, claim: Claim | None, digest: str) -> None:
         held = ledger.record.hold is not None and ledger.record.hold.digest == digest
         if claim is not None and claim.outcome == "open":
-            raise Refused(f"{credential.name} is in doubt, not latched", hint="--replay or --discard")
+            raise Refused(f"{credential.name} is in doubt, not latched", hint=_either(credential))
         if claim is not None and claim.error == DISCARDED:
             raise Refused(f"the rotation of {credential.name} was given up", hint=_put(credential))
         if not held and (claim is None or claim.outcome != "rejected"):
-            raise Refused(f"{credential.name} is not latched: there is nothing to clear")
+            raise Refused(f"{credential.name} is not latched: there is nothing to clear", hint=_see(credential))
 
         def cleared(record: StateRecord) -> StateRecord:
             standing = record.claim_on(digest)
@@ -205,9 +207,10 @@ class Operations:
         if claim.outcome == "rejected":
             raise Refused(
                 f"the provider rejected this very refresh token ({claim.error})",
-                hint=f"log in again for a new one, or rotator resolve {credential.name} --clear",
+                hint=f"log in again for a new one ({credential.login}), or rotator resolve {credential.name} --clear",
             )
-        raise Refused("this refresh token was already presented to the provider", hint="log in again for a new one")
+        what = "this refresh token was already presented to the provider"
+        raise Refused(what, hint=f"log in again for a new one: {credential.login}")
 
 
 _NOWHERE = Versioned(identity="", version="", created_at=None, content=Document({}))
@@ -215,10 +218,17 @@ _NOWHERE = Versioned(identity="", version="", created_at=None, content=Document(
 
 def _in_doubt(credential: Credential, claim: Claim | None) -> Claim:
     if claim is None or claim.outcome != "open":
-        hint = f"see: rotator explain {credential.name}"
-        raise Refused(f"no rotation of {credential.name} is in doubt", hint=hint)
+        raise Refused(f"no rotation of {credential.name} is in doubt", hint=_see(credential))
     return claim
 
 
 def _put(credential: Credential) -> str:
     return credential.login_again
+
+
+def _see(credential: Credential) -> str:
+    return f"see: rotator explain {credential.name}"
+
+
+def _either(credential: Credential) -> str:
+    return f"rotator resolve {credential.name} --replay, or rotator resolve {credential.name} --discard"

@@ -199,7 +199,7 @@ class Passes:
                     done(outcome)
             settled = len(results)
             while not dispatcher.idle:
-                jobs = len(seen) - settled
+                jobs = len(looked) - settled
                 progress(f"rotating {many(jobs, 'credential')}", len(results) - settled, jobs)
                 over = stop.wanted or (ends is not None and self.clock.now() > ends)
                 opens = None if over else dispatcher.pump()

@@ -51,7 +51,7 @@ def replay_all(app: App, progress: Progress = unwatched) -> list[Outcome]:
             entry.credential,
             "not_configured",
             f"tokens of {entry.identity} wait in escrow, and no credential names that secret",
-            "add the credential to the configuration",
+            "add the credential to the configuration, then: rotator escrow replay",
         )
         for entry in left
         if entry.credential not in unread

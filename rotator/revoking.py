@@ -41,7 +41,7 @@ def revoke(calls: ProviderCalls) -> None:
     stored = app.retrier.call(lambda: store.read(credential.secret))
     tokens = stored_tokens(stored, credential.provider)
     if isinstance(tokens, Malformed):
-        raise Refused(f"the secret of {credential.name} cannot be used: {tokens.problem}")
+        raise Refused(f"the secret of {credential.name} cannot be used: {tokens.problem}", hint=credential.login_again)
     token = tokens.refresh_token
     if token is None:
         raise Refused(

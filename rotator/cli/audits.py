@@ -72,7 +72,9 @@ def verify_file(context: Context, file: str, link: str, as_json: bool) -> int:
         say(f"{file}: no line is in a chain{older}")
     elif verdict.unbroken and not gone:
         say(f"{file}: {verdict.events:,} events{older}, unbroken; the last link is {verdict.last}")
-        say("    → note it elsewhere: rotator audit verify --link LINK finds that the end was cut off")
+        say(
+            f"    → note it elsewhere: rotator audit verify {file} --link {verdict.last} finds that the end was cut off"
+        )
     return Exit.WELL if verdict.unbroken and not gone else Exit.PERSON
 
 

@@ -27,7 +27,7 @@ VARIABLE = "_ROTATOR_COMPLETE"
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> int:
-    """Print the script that completes commands, options and names.
+    r"""Print the script that completes commands, options and names.
 
     \b
     bash:  source <(rotator completion bash)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from rotator.cli import shown
-from rotator.cli.context import Context, Exit, exit_code, say
+from rotator.cli.context import Context, Exit, exit_code, say, warn
 from rotator.cli.options import json_option
 from rotator.reports import instant
 
@@ -35,6 +35,8 @@ def list_entries(context: Context, as_json: bool) -> int:
         ]
         say(shown.json_text({"entries": listed}))
     else:
+        if entries:
+            warn("rotator: write back what can be written back: rotator escrow replay")
         for entry in entries:
             say(f"{entry.credential}\t{entry.kind}\t{instant(entry.at)}\t{entry.rotation_id}\t{entry.identity}")
     return Exit.WELL

@@ -104,11 +104,10 @@ def _of_entry(name: str, entry: ProviderSettings, env: Mapping[str, str]) -> Exp
 
 
 def _print_table(found: Iterable[Explained]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - rich, on use
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 - rich, on use
     from rich.text import Text  # noqa: PLC0415
 
-    from rotator.cli.tables import PIPE_WIDTH  # noqa: PLC0415
+    from rotator.cli import terminal  # noqa: PLC0415
     from rotator.provider_words import life, replay, rotates  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False)
@@ -118,8 +117,7 @@ def _print_table(found: Iterable[Explained]) -> None:
     for one in found:
         cells = (one.name, rotates(one.profile.rotates), replay(one.provider.replay), life(one.provider))
         table.add_row(*map(Text, cells), Text(one.profile.summary))
-    console = Console()
-    (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(table)
+    terminal.console().print(table)
     say(
         "\nrotator providers NAME explains one of them, a provider of your configuration, or a profile file of your own"
     )

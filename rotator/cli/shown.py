@@ -85,7 +85,8 @@ def outcome_line(outcome: Outcome, *, dry_run: bool = False) -> str:
             return f"{name}: fresh until {instant(until)}"
         case outcomes.Deferred(name=name, reason=reason, retry_at=retry_at, error=error):
             again = f", again at {instant(retry_at)}" if retry_at else ""
-            return f"{name}: deferred ({reason}){again}{': ' + error if error else ''}"
+            see = f"\n    → what can be done: rotator explain {name}" if reason == "in_doubt" else ""
+            return f"{name}: deferred ({reason}){again}{': ' + error if error else ''}{see}"
         case outcomes.Failed(name=name, reason=reason, error=error, action=action):
             todo = f"\n    → {action}" if action else ""
             return f"{name}: needs a person ({reason}): {error}{todo}"
