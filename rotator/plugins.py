@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 MOST_NAMED = 40
-"""How many known names a hint lists, which is all of a section's keys: a fleet's names would push the error itself off the screen."""
+"""How many known names a hint lists: all keys of a section, and not a fleet, which pushes the error off the screen."""
 
 Family = Literal["stores", "state", "profiles"]
 """The families of plug-ins; the entry-point group of a family is `rotator.<family>`."""

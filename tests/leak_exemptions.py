@@ -34,6 +34,7 @@ EXEMPTIONS: Final = (
     Exemption("tests/test_seal.py::test_a_missing_key_file_is_made_for_its_owner_alone", "file other", _KEY),
     Exemption("tests/cli/test_put_and_token.py::*", "file answer.json", _TYPED),
     Exemption("tests/cli/test_debug_output.py::*", "file answer.json", _TYPED),
+    Exemption("tests/cli/test_json.py::*", "file answer.json", _TYPED),
     Exemption("tests/faults/*::*", "file *answer.json", _TYPED),
     Exemption("tests/cli/test_main.py::test_no_output_shows_a_secret", "file canary.json", _TYPED),
     Exemption("tests/cli/test_put_and_token.py::*token*", "stdout", "rotator token prints the access token"),

@@ -29,7 +29,7 @@ def json_text(report: Any) -> str:
 
 def error_json(error: BaseException, code: int) -> str:
     """Return what a command with `--json` prints when an error ends it."""
-    told: dict[str, Any] = {"kind": slug(type(error)), "message": str(error), "hint": "", "exit_code": int(code)}
+    told: dict[str, Any] = {"kind": slug(type(error)), "message": "", "hint": "", "exit_code": int(code)}
     if isinstance(error, ConfigError):
         problems = [{"where": one.where, "what": one.what, "hint": one.hint} for one in error.problems]
         told |= {"message": "; ".join(f"{one.where}: {one.what}" for one in error.problems), "problems": problems}
@@ -37,6 +37,8 @@ def error_json(error: BaseException, code: int) -> str:
         told |= {"message": error.message, "hint": error.hint}
     elif isinstance(error, ClickException):
         told |= {"message": error.format_message()}
+    else:
+        told |= {"kind": "interrupted", "message": "interrupted, or answered with no"}
     return json_text({"error": told})
 
 

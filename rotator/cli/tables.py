@@ -35,6 +35,7 @@ DISPENSABLE = (ROTATED, PROVIDER, NEXT)
 ADVICE_WIDTH = 40
 """With less than this beside the columns, the advice has lines of its own."""
 
+ARROW = " → "
 BETWEEN = "  "
 INDENT = "    "
 
@@ -83,7 +84,7 @@ def status_lines(rows: Sequence[Row], now: datetime, width: int | None) -> Itera
         width: Of the terminal; None lets each row have one line, however long.
     """
     cells = [HEADINGS, *(_cells(row, now) for row in rows)]
-    advice = [TODO, *(advice_of(row) for row in rows)]
+    advice = [TODO, *(ARROW.join(advice_of(row)) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     beside = _taken(widths, range(len(HEADINGS))) + len(BETWEEN)
     if width is None or beside + max(map(len, advice)) <= width or width - beside >= ADVICE_WIDTH:
@@ -99,19 +100,20 @@ def status_lines(rows: Sequence[Row], now: datetime, width: int | None) -> Itera
     others = _taken(widths, shown) - widths[NAME]
     widths[NAME] = max(len(HEADINGS[NAME]), min(widths[NAME], width - others))
     yield _line(HEADINGS, widths, shown)
-    for line, todo in zip(cells[1:], advice[1:], strict=True):
+    for line, row in zip(cells[1:], rows, strict=True):
         name = line[NAME]
         if len(name) > widths[NAME]:
             yield Line(name)
             line = ("", *line[1:])  # noqa: PLW2901 - the rest of the row
         yield _line(line, widths, shown)
-        if todo:
-            yield from (Line(INDENT + part) for part in _wrapped(todo, max(ADVICE_WIDTH, width) - len(INDENT)))
+        for number, sentence in enumerate(advice_of(row)):
+            text = sentence if number == 0 else ARROW.lstrip() + sentence
+            yield from (Line(INDENT + part) for part in _wrapped(text, max(ADVICE_WIDTH, width) - len(INDENT)))
 
 
-def advice_of(row: Row) -> str:
-    """Return what is wrong with a credential and what to do about it; nothing where it is fresh."""
-    return "" if row.state == "fresh" else " → ".join(filter(None, map(_on_one_line, (row.reason, row.action))))
+def advice_of(row: Row) -> list[str]:
+    """Return what is wrong with a credential and what to do about it, as far as there is any; nothing of fresh ones."""
+    return [] if row.state == "fresh" else [_on_one_line(text) for text in (row.reason, row.action) if text]
 
 
 def _on_one_line(text: str) -> str:

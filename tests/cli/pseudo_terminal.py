@@ -43,14 +43,14 @@ def on_terminal(
     cwd: Path | None = None,
     pipe_stdout: bool = False,
     program: str = "from rotator.cli import main; main()",
-    seen: Callable[[str, subprocess.Popen[bytes]], None] = lambda *_: None,
+    seen: Callable[[str, subprocess.Popen[bytes], Callable[[bytes], object]], None] = lambda *_: None,
 ) -> Session:
     """Run rotator with stderr, and stdout unless that is piped, on a pseudo-terminal of a width.
 
     Args:
         env: Beside the environment of this process, without what would choose colours; TERM is xterm-256color.
         program: The Python that runs, with rotator's arguments as its own.
-        seen: Called with all that the screen has, whenever there is more.
+        seen: Called with all that the screen has, whenever there is more, with the process and what presses keys.
     """
     chosen = {"NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "TTY_COMPATIBLE"}
     environment = {name: text for name, text in os.environ.items() if name not in chosen}
@@ -70,7 +70,7 @@ def on_terminal(
     finally:
         os.close(theirs)
     try:
-        screen = _read(ours, process, seen)
+        screen = _read(ours, lambda shown: seen(shown, process, lambda keys: os.write(ours, keys)))
         piped = process.communicate(timeout=WITHIN_S)[0] if pipe_stdout else b""
         return Session(process.wait(WITHIN_S), screen, piped.decode())
     finally:
@@ -80,7 +80,7 @@ def on_terminal(
         os.close(ours)
 
 
-def _read(ours: int, process: subprocess.Popen[bytes], seen: Callable[[str, subprocess.Popen[bytes]], None]) -> str:
+def _read(ours: int, seen: Callable[[str], None]) -> str:
     """Read until nobody holds the other end any more."""
     ends = time.monotonic() + WITHIN_S
     screen = b""
@@ -95,7 +95,7 @@ def _read(ours: int, process: subprocess.Popen[bytes], seen: Callable[[str, subp
         if not more:
             return screen.decode(errors="replace")
         screen += more
-        seen(screen.decode(errors="replace"), process)
+        seen(screen.decode(errors="replace"))
 
 
 def left_on(screen: str, columns: int) -> list[str]:

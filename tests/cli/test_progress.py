@@ -86,7 +86,7 @@ def test_what_is_piped_is_the_same_with_and_without_a_bar(fleet: Stage, argument
 
 
 def test_without_a_terminal_nothing_is_drawn_or_imported(fleet: Stage) -> None:
-    """stderr in a pipe stays empty, however long it takes, and what draws is not even loaded."""
+    """Stderr in a pipe stays empty, however long it takes, and what draws is not even loaded."""
     at_the_end = "import atexit, sys\natexit.register(lambda: print('rich' in sys.modules, file=sys.stderr))\n"
     done = subprocess.run(
         [sys.executable, "-c", at_the_end + slow(0.15), "-c", str(fleet.file), "status"],
@@ -128,7 +128,7 @@ def test_the_interrupt_key_leaves_the_terminal_sane(fleet: Stage) -> None:
     """SIGINT while a bar is drawn ends with 130; the bar is gone, and no escape sequence has to be undone."""
     sent: list[int] = []
 
-    def interrupt(screen: str, process: subprocess.Popen[bytes]) -> None:
+    def interrupt(screen: str, process: subprocess.Popen[bytes], _: object) -> None:
         if "━" in screen and not sent:
             sent.append(process.pid)
             os.kill(process.pid, signal.SIGINT)
@@ -181,7 +181,7 @@ def test_the_terminals_own_settings_are_untouched(fleet: Stage) -> None:
     """Nothing is changed that would have to be put back: echo and line editing are as before."""
     before: list[object] = []
 
-    def look(screen: str, process: subprocess.Popen[bytes]) -> None:
+    def look(screen: str, process: subprocess.Popen[bytes], _: object) -> None:
         with contextlib.suppress(termios.error, OSError):
             descriptor = os.open(f"/proc/{process.pid}/fd/2", os.O_RDWR | os.O_NOCTTY)
             before.append(termios.tcgetattr(descriptor)[3] & (termios.ECHO | termios.ICANON))

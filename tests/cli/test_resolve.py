@@ -29,7 +29,10 @@ def test_replay_allows_one_more_try(stage: Stage) -> None:
     ended = stage.cli("resolve", "alpha", "--replay")
     stage.cli("once")
 
-    assert (ended.code, ended.out) == (0, "alpha: its refresh token may be presented one more time: rotator once --name alpha\n")
+    assert (ended.code, ended.out) == (
+        0,
+        "alpha: its refresh token may be presented one more time: rotator once --name alpha\n",
+    )
     assert stage.is_live()
     assert stage.face().report.rotations == 1
     assert [event["reason"] for event in stage.events if event["event"] == "credential.resolved"] == ["replay"]
@@ -41,7 +44,10 @@ def test_discard_gives_the_doubt_up(stage: Stage) -> None:
 
     ended = stage.cli("resolve", "alpha", "--discard")
 
-    assert (ended.code, ended.out) == (0, "alpha: the rotation in doubt is given up; log in again and put the new token set: rotator put alpha\n")
+    assert (ended.code, ended.out) == (
+        0,
+        "alpha: the rotation in doubt is given up; log in again and put the new token set: rotator put alpha\n",
+    )
     assert state(stage) == "latched"
     assert stage.cli("once", "--force").code == 1
     assert stage.face().report.requests == 1
@@ -92,7 +98,12 @@ REFUSALS = [
     (situations.fresh, "--discard", "no rotation of alpha is in doubt", "see: rotator explain alpha"),
     (situations.waiting_in_escrow, "--discard", "its successor waits in escrow", "rotator escrow replay"),
     (situations.fresh, "--clear", "alpha is not latched: there is nothing to clear", "rotator explain alpha"),
-    (situations.in_doubt, "--clear", "alpha is in doubt, not latched", "rotator resolve alpha --replay, or rotator resolve alpha --discard"),
+    (
+        situations.in_doubt,
+        "--clear",
+        "alpha is in doubt, not latched",
+        "rotator resolve alpha --replay, or rotator resolve alpha --discard",
+    ),
     (situations.given_up, "--clear", "the rotation of alpha was given up", "rotator put alpha"),
     (situations.without_refresh_token, "--clear", "it has no refresh_token", "rotator put alpha"),
 ]
