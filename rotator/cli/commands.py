@@ -11,7 +11,7 @@ from rotator import __version__
 from rotator.cli import shown
 from rotator.cli.audits import audit
 from rotator.cli.completions import completion, credential_names
-from rotator.cli.context import Context, Exit, Interruption, chosen, exit_code, explain_error, say, unread, warn
+from rotator.cli.context import Context, Exit, Interruption, chosen, exit_code, explain_error, say, warn
 from rotator.cli.escrows import escrow
 from rotator.cli.options import Span, json_option, shard_option
 from rotator.cli.providers import providers
@@ -44,7 +44,6 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         code = rotator.main(list(arguments), prog_name="rotator", standalone_mode=False)
-        sys.stdout.flush()
     except click.exceptions.Exit as leaving:
         return int(leaving.exit_code)
     except (click.exceptions.Abort, KeyboardInterrupt) as error:
@@ -55,9 +54,6 @@ def run(arguments: Sequence[str]) -> int:
     except RotatorError as error:
         text, exit_ = explain_error(error)
         return _ended(error, exit_, text, as_json=as_json)
-    except BrokenPipeError:
-        unread()
-        return Exit.WELL
     return int(code or 0)
 
 

@@ -214,14 +214,22 @@ class Interruption:
 
 
 def say(text: str) -> None:
-    """Print a result line to stdout. Whoever closes the pipe has read enough, and the work goes on."""
+    """Print a result line to stdout. Whoever closes the pipe has read enough: work and exit code are as ever."""
     try:
         sys.stdout.write(text + "\n")
     except BrokenPipeError:
-        unread()
+        _unread()
 
 
-def unread() -> None:
+def flush() -> None:
+    """Let go what was printed and not yet sent off; at the exit Python would tell of a pipe that was closed."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _unread()
+
+
+def _unread() -> None:
     """Let what is printed from now on go nowhere: nobody reads it any more."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

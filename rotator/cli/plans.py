@@ -64,7 +64,10 @@ def show(found: Plan, *, as_json: bool) -> None:
     if as_json:
         say(plan_json(found))
     else:
-        print_plan(found, terminal.console())
+        page = terminal.console()
+        with page.capture() as captured:  # for `say`, which knows what to do when nobody reads on
+            print_plan(found, page)
+        say(captured.get().removesuffix("\n"))
 
 
 def verdict(found: Plan) -> Exit:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from rotator.cli import terminal
+from rotator.cli.context import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,9 +56,12 @@ def print_status(rows: Sequence[Row], now: datetime, below: Sequence[str]) -> No
     """Print the table of `status` to stdout, and lines below it."""
     lines = [*status_lines(rows, now, terminal.columns()), *map(Line, ("", *below) if rows else below)]
     if terminal.is_coloured():
-        terminal.console().print(coloured(lines), soft_wrap=True)
-    else:  # rich would take longer for it than the whole fleet's reading
-        sys.stdout.write("".join(f"{line.text}\n" for line in lines))
+        page = terminal.console()
+        with page.capture() as captured:
+            page.print(coloured(lines), soft_wrap=True, end="")
+        say(captured.get())
+    else:  # what has no colours needs no library that is dear to import
+        say("\n".join(line.text for line in lines))
 
 
 def coloured(lines: Sequence[Line]) -> Text:

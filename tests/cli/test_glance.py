@@ -154,6 +154,7 @@ def test_no_name_and_no_word_of_a_command_is_cut(width: int) -> None:
     lines = shown(width)
     assert sum(line == LONG or line.startswith(f"{LONG} ") for line in lines) == 1
     assert TRIED in " ".join(" ".join(lines).split())
+    assert f"log in again: rotator login {LONG}" in " ".join(" ".join(lines).split())
 
 
 def test_a_pipe_has_one_line_for_each_credential() -> None:
