@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = Path(__file__).parent.parent.parent / "rotator"
-PROSE = frozenset({"anew", "seal", "wrote"})
+PROSE = frozenset({"anew", "itself", "seal", "sees", "warns", "wrote"})
 """What follows the name where a text tells of the program and not of a command."""
 
 ARGUMENT = re.compile(r"[A-Z]+")
@@ -68,8 +68,9 @@ def _goes_on(words: list[str], word: str) -> bool:
 
 def fault(words: list[str]) -> str | None:
     """Return why the real command line does not take these words; None if it does."""
+    filled_in = ["8400" if word == "PORT" else word for word in words]
     try:
-        with rotator.make_context("rotator", list(words), resilient_parsing=False) as context:
+        with rotator.make_context("rotator", filled_in, resilient_parsing=False) as context:
             rest = [*context._protected_args, *context.args]
             command: click.Command = rotator
             while isinstance(command, click.Group) and rest:

@@ -33,7 +33,16 @@ _NOUNS = {
 """Behind these the word is a release, an image or a unit."""
 _ARGUMENTS = re.compile(r"-{1,2}[a-z]|[a-z]+(?:[\s\[]|$)")
 _PATTERN = re.compile(r"[\[\]…]|\w\\?\|-")
-_PLACEHOLDERS = {"I/N": "0/2", "auto/N": "0/2", "auto/n": "0/2", "auto/3": "0/3", "N": "7", "PORT": "7", "LINK": "a"}
+_PLACEHOLDERS = {
+    "I/N": "0/2",
+    "auto/N": "0/2",
+    "auto/n": "0/2",
+    "auto/3": "0/3",
+    "N": "7",
+    "PORT": "7",
+    "SHELL": "bash",
+    "LINK": "a",
+}
 
 
 @dataclass(frozen=True, slots=True)
