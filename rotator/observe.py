@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rotator.documents import stored_digest
-from rotator.errors import EscrowCorrupt, RotatorError, StoreError, StoreUnavailable
+from rotator.errors import EscrowCorrupt, RotatorError, SecretNotFound, StoreError, StoreUnavailable
 from rotator.ledger import SecretLedger, provider_key, secret_key
 from rotator.model import Document
 from rotator.policy import Situation
@@ -100,7 +100,10 @@ class Observer:
         """
         at = self.clock.now()
         store = self.stores[credential.store]
-        stored = self.retrier.call(lambda: store.read(credential.secret))
+        try:
+            stored = self.retrier.call(lambda: store.read(credential.secret))
+        except SecretNotFound as error:
+            raise _not_found(credential, error) from None
         ledger = SecretLedger(self.state, stored.identity, self.retrier)
         ledger.load()
         provider = self.cooldowns.record(provider_key_of(credential, stored))
@@ -147,7 +150,7 @@ class Observer:
                 results.append(
                     self._attempted(credential, horizon_s=horizon_s, force=force)
                     if again or not isinstance(unread, StoreError)
-                    else unread
+                    else _not_found(credential, unread)
                 )
                 continue
             try:
@@ -213,6 +216,13 @@ class Observer:
             return False  # nothing can be spent
         claim = record.claim_on(digest)
         return entry.parent == digest or (claim is not None and claim.outcome == "open")
+
+
+def _not_found(credential: Credential, error: StoreError) -> StoreError:
+    """Return the error with the command that mends it: where the grant stands, there is nothing to put."""
+    if not (isinstance(error, SecretNotFound) and credential.provider.stands):
+        return error
+    return SecretNotFound(error.message, hint=error.hint.replace("rotator put NAME", "rotator login NAME"))
 
 
 def provider_key_of(credential: Credential, stored: Versioned) -> str:

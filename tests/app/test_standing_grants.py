@@ -78,7 +78,9 @@ def standing_replies(stage: Stage) -> int:
 
 def test_login_makes_the_document_and_gets_the_first_token(standing: Stage) -> None:
     """Nobody logs in: one command, and the document holds a token that works and no refresh token."""
-    assert standing.cli("once").code == 1  # there is no secret, and a daemon does not make one
+    missing = standing.cli("once")  # does not make the secret: its name may be mistyped
+    assert (missing.code, "rotator login alpha" in missing.out) == (1, True)
+    assert "rotator login alpha" in standing.cli("status").out
 
     done = standing.cli("login", "alpha")
 
