@@ -15,7 +15,6 @@ from rotator.audit.events import AuditEvent, EventName
 from rotator.audit.formats import ACTIVITIES, MEANING, OCSF_VERSION, SEVERITIES, STATUSES
 from rotator.audit.sinks import JsonlFileSink
 from tests.config.right_config import load, put
-from tests.test_readme import commands_in, existing_commands
 
 PAGE = (Path(__file__).parent.parent / "docs" / "audit.md").read_text(encoding="utf-8")
 SAMPLES = re.findall(r"^\*\*`(\w+)`\*\*.*?^```json\n(.+?)\n```", PAGE, re.MULTILINE | re.DOTALL)
@@ -75,8 +74,3 @@ def test_the_meanings_in_ocsf_are_those_of_the_code() -> None:
         shown = (ACTIVITIES.get(activity, other), STATUSES.get(status, other), SEVERITIES[severity])
         assert rows[event] == " | ".join(shown)
     assert f"(https://schema.ocsf.io) {OCSF_VERSION}." in PAGE
-
-
-def test_its_commands_exist() -> None:
-    """With their options."""
-    assert commands_in(PAGE) - existing_commands() == set()

@@ -101,6 +101,22 @@ def test_a_part_of_a_pass_leaves_the_metrics_of_the_whole_as_they_are(stage: Sta
     assert path.read_text() == before
 
 
+def test_what_is_not_found_does_not_vanish(stage: Stage) -> None:
+    """Where a rule of discovery cannot be followed, the metrics of the last whole pass stay, and that is said."""
+    path = to_file(stage)
+    stage.ready()
+    stage.cli("once")
+    before = path.read_text()
+    stage.config["stores"]["gone"] = {"type": "vault", "address": "http://127.0.0.1:9", "mount": "secret"}
+    stage.config["discover"] = [{"prefix": "app/", "store": "gone", "provider": "acme"}]
+    stage.config["credentials"][0]["store"] = "main"
+    stage.env["VAULT_TOKEN"] = "t"
+    ended = stage.ended(stage.spawn("once"))
+    assert ended.code == 75
+    assert "metrics stay as they are: not all credentials were found" in ended.err
+    assert path.read_text() == before
+
+
 def test_a_file_that_cannot_be_written_is_a_warning(stage: Stage) -> None:
     """The exit code is the pass'; the file of before would stay."""
     stage.ready()
