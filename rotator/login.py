@@ -14,7 +14,7 @@ import os
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from rotator.documents import parse_document
@@ -27,6 +27,7 @@ from rotator.redact import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from rotator.http_messages import HttpReply
     from rotator.model import Credential, Versioned
     from rotator.provider_calls import ProviderCalls
     from rotator.wiring import App
@@ -52,6 +53,11 @@ class Redirect:
     """What a browser brought back to the loopback address (RFC 6749 section 4.1.2)."""
 
     parameters: Mapping[str, str] = field(repr=False)
+
+
+def _granted(reply: HttpReply, answer: Mapping[str, Any]) -> bool:
+    """Return whether an answer brings tokens; GitHub and Slack refuse with status 200, pending logins included."""
+    return reply.status == OK and not answer.get("error") and answer.get("ok") is not False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +138,9 @@ class Login:
             except ProviderUnreachable:
                 interval_s *= 2  # RFC 8628 section 3.5, of a connection timeout
                 continue
-            if reply.status == OK:
-                return reply.body
             answer = read_json(reply)
+            if _granted(reply, answer):
+                return reply.body
             match answer.get("error"):
                 case "authorization_pending":
                     pass
@@ -195,8 +201,9 @@ class Login:
             "code_verifier": verifier,
         }
         reply = self.calls.token(parameters, Secret(code), Secret(verifier))
-        if reply.status != OK:
-            raise LoginFailed(f"the code was refused: {told(reply, read_json(reply))}", hint=self._again)
+        answer = read_json(reply)
+        if not _granted(reply, answer):
+            raise LoginFailed(f"the code was refused: {told(reply, answer)}", hint=self._again)
         return self._put(reply.body)
 
     def _code(self, back: Redirect, state: str) -> str:

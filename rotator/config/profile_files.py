@@ -50,7 +50,7 @@ def find_profile(name: str, env: Mapping[str, str]) -> Found:
     origin = Origin(name, yaml.lines)
     if not isinstance(yaml.content, dict):
         what = "is empty" if yaml.content is None else "is not a mapping"
-        hint = "begin with token_endpoint; docs/providers.md has a whole example"
+        hint = "begin with token_endpoint; docs/profile-files.md has a whole example"
         raise PluginError(origin.problems([*yaml.findings, Finding((), what, hint)])[:1])
     if problems := origin.problems([*yaml.findings, *_faults(yaml.content)]):
         raise PluginError(problems)

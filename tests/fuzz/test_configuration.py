@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from rotator.clocks import SystemIds, SystemRandom
 from rotator.config import load_config, resolve
 from rotator.config.durations import LONGEST_S, parse_duration
+from rotator.config.profile_files import Found
 from rotator.config.provider_settings import ProviderSettings
 from rotator.config.providers import merge
 from rotator.errors import ConfigError, PluginError
@@ -272,7 +273,7 @@ def test_a_damaged_profile_is_one_or_a_word_on_it(profile: Any, entry: Any) -> N
         return
     assert isinstance(parsed, Profile)
     with contextlib.suppress(ValueError), pytest.MonkeyPatch.context() as patch:  # pydantic's error, of the entry
-        patch.setattr("rotator.config.providers.load_profile", lambda _: parsed)
+        patch.setattr("rotator.config.providers.find_profile", lambda *_: Found(parsed))
         settings = ProviderSettings.model_validate({**entry, "profile": "acme"})
         merged, findings = merge("acme", settings)
         assert (merged is None) == bool(findings)

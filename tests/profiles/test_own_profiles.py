@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
 
 from rotator.config import load_config, resolve
 from rotator.config.profile_files import find_profile, is_file
-from rotator.errors import ConfigError
+from rotator.errors import ConfigError, PluginError
 from rotator.model import Provider, Replay
 from rotator.profiles import BUILT_IN, FOLDER, load_profile
 from tests.config.right_config import no_store
+from tests.effort import tried
+from tests.fuzz.mutations import mutated_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from rotator.errors import Problem
 
 ACME = """\
 summary: Acme's own server
@@ -173,6 +179,22 @@ def test_a_file_is_read_anew(folder: Path) -> None:
     assert provider().timeout_s == 30.0
     (folder / "acme.yaml").write_text(ACME + "timeout: 9s\n", encoding="utf-8")
     assert provider().timeout_s == 9.0
+
+
+@tried(300)
+@given(mutated_bytes([ACME.encode(), (FOLDER / "okta.yaml").read_bytes(), (FOLDER / "hydra.yaml").read_bytes()]))
+def test_a_damaged_file_is_a_profile_or_a_word_on_it(raw: bytes) -> None:
+    """Whatever is in the file: a profile whose templates can be filled in, or problems with the file's name in them."""
+    with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
+        file.write(raw)
+        file.flush()
+        told: list[Problem] = []
+        try:
+            profile = find_profile(file.name, {}).profile
+            profile.filled_in(profile.defaults)
+        except PluginError as error:
+            told = error.problems
+        assert all(problem.where.startswith(file.name) for problem in told)
 
 
 def test_bytes_that_are_no_text_are_told(folder: Path) -> None:
