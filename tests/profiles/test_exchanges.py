@@ -12,8 +12,8 @@ from rotator.clocks import SystemClock, SystemIds
 from rotator.config import load_config, resolve
 from rotator.config.provider_settings import ProviderSettings
 from rotator.config.providers import merge
-from rotator.documents import merged
-from rotator.model import Document, Refreshed, RefreshRequest, Rejected
+from rotator.documents import merged, stored_tokens
+from rotator.model import Document, Refreshed, RefreshRequest, Rejected, StoredTokens, Versioned
 from rotator.profiles import BUILT_IN
 from rotator.redact import Secret
 from rotator.token_endpoint import HttpTokenEndpoint
@@ -116,6 +116,19 @@ def test_an_answer_without_a_lifetime_is_stored_with_the_profiles(exchange: Exch
     written = merged(before, answer.tokens, sent_at=sent_at, provider=credential.provider).fields
     assert written["issued_at"] == int(sent_at.timestamp())
     assert written["expires_at"] == written["issued_at"] + exchange.said["stored_lifetime_s"]
+
+
+@pytest.mark.parametrize(
+    "exchange", [one for one in EXCHANGES if "stored_lifetime_s" in one.said], ids=lambda exchange: exchange.id
+)
+def test_such_an_answer_that_a_person_puts_is_dated_by_the_store(exchange: Exchange) -> None:
+    """Milliseconds, which Salesforce calls issued_at, are no instant of rotator's: the version's own time counts."""
+    put_at = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    fields = {"refresh_token": "before", **json.loads(exchange.reply["body"])}
+    provider = credential_of(exchange, "https://example.com/token").provider
+    found = stored_tokens(Versioned("id", "1", put_at, Document(fields)), provider)
+    assert isinstance(found, StoredTokens)
+    assert found.expires_at == put_at + timedelta(seconds=exchange.said["stored_lifetime_s"])
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange.id)
