@@ -29,6 +29,7 @@ from tests.core.situations import situation
 from tests.effort import tried
 from tests.fuzz.leaks import INSIDE, INSIDE_TOO, assert_secret
 from tests.fuzz.mutations import foreign_json, mutated_bytes, mutated_json
+from tests.rotation.world import credential
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,7 @@ def waiting_of(entries: tuple[SealedEntry, ...], record: StateRecord) -> tuple[W
     retrier = Retrier(clock, SeededRandomness())
     escrow = cast("Any", _Showing(entries))
     observer = Observer({}, state, escrow, SEAL, Cooldowns(state, retrier), clock, retrier, this_actor("once"))
-    return observer._waiting(record, stored())
+    return observer._waiting(credential(), record, stored())
 
 
 class _Showing:
