@@ -101,8 +101,9 @@ class Pipe:
 
     def _next(self, ends: float) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._reader], [], [], max(0.0, ends - time.monotonic()))
-            assert ready, "the browser does not answer"
+            waiting = select.poll()  # not `select`: a long run of tests has more descriptors open than that takes
+            waiting.register(self._reader, select.POLLIN)
+            assert waiting.poll(1000 * max(0.0, ends - time.monotonic())), "the browser does not answer"
             self._buffer += os.read(self._reader, 1 << 20)
         text, _, self._buffer = self._buffer.partition(b"\0")
         found: dict[str, Any] = json.loads(text)

@@ -47,7 +47,7 @@ def test_each_part_is_told_from_its_beginning(
     stage: Stage, work: Callable[[App, Progress], object], parts: list[str]
 ) -> None:
     """The parts come one after the other; what is done grows and does not exceed what there is."""
-    stage.ready(*NAMES)
+    stage.fleet(*NAMES)
     stage.config["discover"] = [{"prefix": "elsewhere/", "provider": "acme", "client_id": "x"}]
     told: list[tuple[str, int, int]] = []
 
@@ -62,7 +62,7 @@ def test_each_part_is_told_from_its_beginning(
 
 def test_a_look_ends_with_all_of_them(stage: Stage) -> None:
     """A bar that is full says that it is done."""
-    stage.ready(*NAMES)
+    stage.fleet(*NAMES)
     told: list[tuple[str, int, int]] = []
     look(stage.app(), lambda *what: told.append(what))
     assert told[-1][1:] == (20, 20)

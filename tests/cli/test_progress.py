@@ -40,7 +40,7 @@ READING = "reading 24 credentials"
 @pytest.fixture
 def fleet(real_stage: Stage) -> Stage:
     real_stage.config["workers"] = 1
-    real_stage.ready(*NAMES)
+    real_stage.fleet(*NAMES)
     real_stage.save()
     return real_stage
 

@@ -24,7 +24,7 @@ ASKED = [*((["status"], env) for env in SILENT), *((command, {"NO_COLOR": "1"}) 
 
 @pytest.fixture
 def fleet(real_stage: Stage) -> Stage:
-    real_stage.ready("alpha", "beta", LONG)
+    real_stage.fleet("alpha", "beta", LONG)
     real_stage.face().revoke(real_stage.face().family_of(real_stage.document()["refresh_token"]))
     assert real_stage.cli("once", "--force", "--name", "alpha").code == 1
     return real_stage
