@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rotator.errors import RotatorError
     from rotator.model import Credential
     from rotator.outcomes import Outcome
+    from rotator.telling_passes import PassTelling
     from rotator.wiring import App
 
 HORIZON = "15m"
@@ -50,6 +51,10 @@ AFTER_THE_ANSWER_S = 15.0
 """What is left of the function's time when the last answer may come: for escrow, write back, and the report. So a
 provider is asked only while its whole `timeout` and this much is left: a reply that the function's end cuts off is a
 doubt."""
+
+TELL_WITHIN_S = 15.0
+TELL_BEFORE_S = 2.0
+"""How long the telling of cases may take, and what it leaves of the function's time for the answer."""
 
 _LOCK = threading.Lock()
 _APPS: dict[str, App] = {}
@@ -194,13 +199,33 @@ def _run(
 ) -> list[Outcome]:
     # What was compared with all others already is not compared once more: that would read the whole fleet for ten.
     apart = compared and all(credential.name in compared for credential in credentials)
-    return app.passes.run(
+    telling = _telling(app)
+    results = app.passes.run(
         credentials,
         horizon_s=horizon_s,
         answers_by=_answers_by(app, context),
         among=() if apart else app.credentials,
         compared=compared,
+        tell=telling.became if telling else lambda _: None,
+        saw=telling.saw if telling else None,
     )
+    if telling:
+        telling.finish(results, within_s=_time_to_tell_s(context), last=False)
+    return results
+
+
+def _telling(app: App) -> PassTelling | None:
+    """Return what tells of a pass; None where nobody is told."""
+    if app.told is None:
+        return None
+    from rotator.telling_passes import PassTelling, warned  # noqa: PLC0415 - on use
+
+    return PassTelling(app, warned)
+
+
+def _time_to_tell_s(context: Any) -> float:
+    remaining = getattr(context, "get_remaining_time_in_millis", None)
+    return TELL_WITHIN_S if remaining is None else min(TELL_WITHIN_S, remaining() / 1000 - TELL_BEFORE_S)
 
 
 def _answers_by(app: App, context: Any) -> datetime | None:

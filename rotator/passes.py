@@ -143,6 +143,7 @@ class Passes:
         among: Sequence[Credential] = (),
         compared: Mapping[str, str] | None = None,
         tell: Callable[[Outcome], None] = lambda _: None,
+        saw: Callable[[Sequence[tuple[Credential, Observed | RotatorError]]], None] | None = None,
     ) -> list[Outcome]:
         """Make one pass.
 
@@ -154,6 +155,7 @@ class Passes:
             compared: By credential, the version of its document that was compared with those of all others already;
                 another one is left to who compares (`changed`).
             tell: Called with each outcome as it comes.
+            saw: Called with what was read of all, before anything becomes of it.
         """
         results: list[Outcome] = []
 
@@ -184,6 +186,8 @@ class Passes:
                 judge=index.judged,
             )
             seen = self.look(credentials, horizon_s=horizon_s, force=force, among=among, index=index)
+            if saw:
+                saw(seen)
             for credential, observed in self._started_early(seen):
                 outcome = _changed(observed, pinned) or self._begin(dispatcher, credential, observed, pinned)
                 if outcome:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from importlib.metadata import EntryPoint
 
-Family = Literal["stores", "state", "profiles"]
+Family = Literal["stores", "state", "profiles", "notifiers"]
 """The families of plug-ins; the entry-point group of a family is `rotator.<family>`."""
 
 
@@ -82,7 +82,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(names)}" if names else "none is defined"
 
 
-_SINGULAR: dict[Family, str] = {"stores": "store type", "state": "state type", "profiles": "profile"}
+_SINGULAR: dict[Family, str] = {
+    "stores": "store type",
+    "state": "state type",
+    "profiles": "profile",
+    "notifiers": "notifier type",
+}
 
 
 def _where(family: Family, name: str) -> str:

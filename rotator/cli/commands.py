@@ -12,6 +12,7 @@ from rotator.cli import shown
 from rotator.cli.audits import audit
 from rotator.cli.context import Context, Exit, Interruption, chosen, exit_code, explain_error, say, warn
 from rotator.cli.escrows import escrow
+from rotator.cli.notifying import notify
 from rotator.cli.options import Span, shard_option
 from rotator.cli.single import login, put, resolve, revoke, token
 from rotator.cli.views import explain, plan, status
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from rotator.outcomes import Outcome
     from rotator.shards import Shard
+    from rotator.telling_passes import PassTelling
     from rotator.wiring import App
 
 LEAST_PASS_S = 60.0
@@ -151,9 +153,13 @@ def once(
     app = context.app("once", None if names else shard)
     credentials = chosen(app, names)
 
+    telling = _telling(app)
+
     def tell(outcome: Outcome) -> None:
         if not as_json:
             say(shown.outcome_line(outcome, dry_run=dry_run))
+        if telling and not dry_run:
+            telling.became(outcome)
 
     with Interruption() as interruption:
         if dry_run:
@@ -169,12 +175,24 @@ def once(
                 until=app.passes.until_in(max(horizon, LEAST_PASS_S)),
                 among=app.credentials,
                 tell=tell,
+                saw=telling.saw if telling else None,
             )
+            if telling:
+                telling.finish(results)
     if as_json:
         say(shown.pass_json(results))
     if interruption.stop.wanted:
         return Exit.INTERRUPTED
     return context.exit_code(exit_code(outcome for outcome in results if not (dry_run and shown.is_due(outcome))))
+
+
+def _telling(app: App) -> PassTelling | None:
+    """Return what tells of the pass; None where nobody is told."""
+    if app.told is None:
+        return None
+    from rotator.telling_passes import PassTelling, warned  # noqa: PLC0415 - on use
+
+    return PassTelling(app, warned)
 
 
 def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> list[Outcome]:
@@ -189,7 +207,7 @@ def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> lis
     return results
 
 
-for _command in (audit, escrow, explain, login, plan, put, resolve, revoke, status, token):
+for _command in (audit, escrow, explain, login, notify, plan, put, resolve, revoke, status, token):
     rotator.add_command(_command)
 
 

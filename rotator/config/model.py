@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, mo
 from rotator import plugins
 from rotator.addresses import is_loopback
 from rotator.config.findings import Origin
+from rotator.config.notify_settings import NotifySettings
 from rotator.config.provider_settings import (
     Algorithm,
     ProviderFields,
@@ -200,6 +201,7 @@ class CredentialSettings(Section):
         client_secret: When left out, the document's.
         private_key: Like `key_id`, `algorithm` and `audience`, for private_key_jwt; each goes before the provider's.
         scope: Must not exceed what was granted (RFC 6749 section 6).
+        on_rotated: Who is told of its rotations, instead of the section of this name.
     """
 
     name: Name
@@ -214,6 +216,7 @@ class CredentialSettings(Section):
     audience: Text | None = None
     scope: Scope | None = None
     refresh_before_expiry: Duration | None = None
+    on_rotated: Annotated[tuple[Text, ...], Listed] | None = None
 
 
 class DiscoverySettings(Section):
@@ -253,7 +256,7 @@ def _version(value: object) -> object:
     return value
 
 
-class Settings(Section):
+class Settings(NotifySettings):
     """The whole configuration.
 
     Args:
