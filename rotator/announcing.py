@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rotator.case_ledger import CaseLedger
     from rotator.deliveries import Delivered
     from rotator.notices import Notice
-    from rotator.ports import Clock, Ids, Notifier
+    from rotator.notifier import Notifier
+    from rotator.ports import Clock, Ids
 
 MOST_SINGLY = 10
 """Of one round. When a store goes down a fleet's worth of cases opens at once: what is beyond is one summary."""

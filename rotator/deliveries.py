@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rotator.notices import Notice
-    from rotator.ports import Clock, Notifier
+    from rotator.notifier import Notifier
+    from rotator.ports import Clock
 
 DEADLINE_S = 10.0
 """Of one delivery. Slack and webhooks answer within a second, and a command that pages somebody within a few."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rotator.config.model import Settings
     from rotator.config.secret_sources import SecretSource
     from rotator.config.sources import ReadSecret
-    from rotator.ports import Notifier
+    from rotator.notifier import Notifier
     from rotator.wiring import Surroundings
 
 

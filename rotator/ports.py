@@ -1,7 +1,8 @@
 """The ports. A docstring here is the contract; `rotator.testing.contracts` holds every adapter to it.
 
 Unless a method says otherwise: implementations are safe to call from many threads at once, they block until the
-answer is known, and what they say was written is durable when they return.
+answer is known, and what they say was written is durable when they return. Who tells people and programs has a port of
+its own, `rotator.notifier`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from rotator.audit.events import AuditEvent, EventName
     from rotator.errors import StoreError
     from rotator.model import Credential, Document, Provider, RefreshRequest, TokenAnswer, Versioned
-    from rotator.notices import Notice
     from rotator.records import SealedEntry, StateRecord
 
 
@@ -385,28 +385,5 @@ class TokenEndpoint(Protocol):
         """Return None when a TLS connection to the endpoint's host can be opened, else what is wrong.
 
         Sends no HTTP request. On a loopback `http://` endpoint, opens a TCP connection.
-        """
-        ...
-
-
-class Notifier(Protocol):
-    """Tells somebody outside. No rotation waits for it, and none fails with it."""
-
-    def deliver(self, notice: Notice, *, deadline_s: float) -> None:
-        """Hand a notice over, once; who takes it twice, for an answer was lost, knows it by its id.
-
-        Nothing of it may be put into errors, and no secret of the notifier's own: its address may be one. Ends within
-        `deadline_s` seconds, name resolution excepted, or within ten where it has bounds of its own; who calls goes on
-        without it a little later.
-
-        Raises:
-            NotDelivered: It was not taken, or not surely; with what the receiver says about when to come again.
-        """
-        ...
-
-    def close(self) -> None:
-        """End what is under way, as far as that can be done at once. Called in any thread, perhaps twice.
-
-        A later `deliver` is NotDelivered. Raises nothing.
         """
         ...

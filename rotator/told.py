@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rotator.model import Credential
+    from rotator.notifier import Notifier
     from rotator.outcomes import Outcome
-    from rotator.ports import Clock, Escrow, Ids, Notifier, Randomness, StateStore
+    from rotator.ports import Clock, Escrow, Ids, Randomness, StateStore
 
 STATE_ATTEMPTS = 2
 """A state that is away is asked again by the next round, which is soon."""

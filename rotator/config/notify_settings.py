@@ -10,7 +10,7 @@ from rotator import plugins
 from rotator.config.endpoints import endpoint_fault
 from rotator.config.secret_sources import EnvSource, FileSource, SecretSource, Section, StoreSource, source_of
 from rotator.config.store_settings import PlugIn
-from rotator.config.values import Listed, ServiceUrl, Text, fault, kind_of, one_type
+from rotator.config.values import Listed, Name, ServiceUrl, Text, fault, kind_of, one_type
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:([a-z0-9-]+):[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 _BUS = re.compile(r"(arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[/.A-Za-z0-9_-]{1,256}")
@@ -140,7 +140,7 @@ class NotifySettings(Section):
         on_rotated: Who is told of each rotation; a credential's own `on_rotated` goes before it.
     """
 
-    notifiers: dict[Text, NotifierSettings] = Field(default_factory=dict)
+    notifiers: dict[Name, NotifierSettings] = Field(default_factory=dict)
     notify: Names | None = None
     on_rotated: Names = ()
 

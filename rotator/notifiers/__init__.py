@@ -1,1 +1,1 @@
-"""Notifiers: who is told of cases and rotations (`rotator.ports.Notifier`)."""
+"""Notifiers: who is told of cases and rotations (`rotator.notifier.Notifier`)."""

@@ -57,7 +57,7 @@ class AwsNotifier:
 
 
 class Sns(AwsNotifier):
-    """`ports.Notifier`: publishes the notice's JSON; `type`, `kind` and `credential` are attributes to filter by."""
+    """`notifier.Notifier`: publishes the notice's JSON; `type`, `kind` and `credential` are attributes to filter by."""
 
     def __init__(self, name: str, make: Callable[[], Any], topic_arn: str) -> None:
         super().__init__(name, make)
@@ -85,7 +85,7 @@ class Sns(AwsNotifier):
 
 
 class EventBridge(AwsNotifier):
-    """`ports.Notifier`: puts one event; its source is `rotator`, its detail type the notice's."""
+    """`notifier.Notifier`: puts one event; its source is `rotator`, its detail type the notice's."""
 
     def __init__(self, name: str, make: Callable[[], Any], bus: str) -> None:
         super().__init__(name, make)

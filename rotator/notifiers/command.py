@@ -21,7 +21,7 @@ PASSED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", 
 
 
 class Command:
-    """`ports.Notifier`: runs the command once for each notice; exit code 0 is a delivery. Thread-safe.
+    """`notifier.Notifier`: runs the command once for each notice; exit code 0 is a delivery. Thread-safe.
 
     In a process group of its own, which is killed when the deadline is over. What it prints is thrown away: it may
     print what it likes, and nobody waits for a pipe that a child of it keeps open.

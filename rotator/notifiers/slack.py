@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Slack:
-    """`ports.Notifier`: posts `{"text": …}`. Who knows the address may post, so it is a secret."""
+    """`notifier.Notifier`: posts `{"text": …}`. Who knows the address may post, so it is a secret."""
 
     def __init__(self, poster: Poster) -> None:
         self._poster = poster

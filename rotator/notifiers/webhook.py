@@ -18,7 +18,7 @@ PREFIX = "whsec_"
 
 
 class Webhook:
-    """`ports.Notifier`: posts the notice's JSON with the headers `webhook-id`, `-timestamp` and `-signature`.
+    """`notifier.Notifier`: posts the notice's JSON with the headers `webhook-id`, `-timestamp` and `-signature`.
 
     Args:
         signing_key: A text that begins with `whsec_` is base64 behind it, as the specification writes keys; any other

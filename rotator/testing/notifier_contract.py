@@ -14,7 +14,8 @@ from rotator.notices import Notice
 from rotator.testing.contract_parts import race, shown
 
 if TYPE_CHECKING:
-    from rotator.ports import Notifier
+    from rotator.notifier import Notifier
+
 
 _AT = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
 _DEADLINE_S = 10.0

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     import boto3
 
-    from rotator.ports import Notifier
+    from rotator.notifier import Notifier
+
 
 __all__ = ["fake_session", "moto_url", "new_name"]
 
