@@ -83,6 +83,10 @@ class Board:
         """Return all lines, in no particular order."""
         return list(self._lines.values())  # in one step of the interpreter: the writer cannot come between
 
+    def line(self, name: str) -> Line | None:
+        """Return a credential's line."""
+        return self._lines.get(name)
+
     # ------------------------------------------------------------------------------------------------- health
 
     def turned(self, now_s: float) -> None:

@@ -126,7 +126,7 @@ class View:
     """What one process sees.
 
     Args:
-        found: All that is the case.
+        found: What is the case; where that is very much, the most urgent of it.
         known: By name, what is known of a credential; None for one that this process does not see.
         notifiers: Who is to be told of cases.
     """
@@ -150,7 +150,7 @@ def review(
     book: CaseBook, view: View, now: datetime, new_id: Callable[[], str], *, most: int = MOST_CASES
 ) -> tuple[CaseBook, list[Telling]]:
     """Return the book as it is to be written, and what to send once that is done, most urgent first."""
-    by_key = {_key(known, finding): (known, finding) for known, finding in view.found}
+    by_key = {_key(known, finding): (known, finding) for known, finding in (*view.found, *_going_on(book, view, now))}
     cases = {case.key: _seen(case, view, now) for case in book.cases}
     for key, case in list(cases.items()):
         followed = _opened(case, view, now) if key in by_key else _judged(case, view, now)
@@ -193,6 +193,15 @@ def settled(book: CaseBook, results: Results, now: datetime) -> CaseBook:
 def pause_s(failures: int) -> float:
     """Return how long a notifier that failed so often in a row is left alone."""
     return float(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16)))
+
+
+def _going_on(book: CaseBook, view: View, now: datetime) -> Iterator[tuple[Known, Finding]]:
+    """Yield what is still the case, of what is in the book: among very many it may not have been told as found."""
+    for case in book.cases:
+        known = view.known(case.credential)
+        finding = standing(known, now).get(case.kind) if known else None
+        if known and finding and finding.about == case.about:
+            yield known, finding
 
 
 # ------------------------------------------------------------------------------------------------- one case

@@ -75,13 +75,17 @@ class Notifying:
 
     def close(self) -> None:
         """Tell nobody any more."""
+        if self._app is None:
+            return
+        clock = self._app.surroundings.clock
+        ends_s = clock.monotonic_s() + ENDING_S
         if self._round is not None:
             self._round.stop()
         if self._couriers is not None:
             self._couriers.close(ENDING_S)
         if self._round is not None:
-            self._round.join(ENDING_S)
-        if self._app is not None and self._app.told is not None:
+            self._round.join(ends_s - clock.monotonic_s())
+        if self._app.told is not None:
             self._app.told.close()
         self._round = self._couriers = None
 
@@ -108,7 +112,7 @@ class _Rounds:
 
     def join(self, within_s: float) -> None:
         if self._thread is not None:
-            self._thread.join(within_s)
+            self._thread.join(max(0.0, within_s))
 
     def _run(self) -> None:
         while not self._stopping.wait(self.every_s):

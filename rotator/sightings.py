@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rotator import outcomes
 from rotator.aftermath import slides
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from rotator.errors import RotatorError
     from rotator.model import Credential
     from rotator.outcomes import Outcome
+
+NOTICE = timedelta(seconds=NOTICE_S)
+
+MOST_LINES = 1000
+"""What is looked at closely: more than three times what has a place in the book. A store that is down is the case of
+its whole fleet, and thinking about each of 100,000 would take seconds of every half minute."""
+
+URGENCY: Final = {"latched": 0, "in_doubt": 1, "unusable": 2}
 
 GRANT = 16
 """Hex digits of a digest that tell one refresh token from another; they stay in the state."""
@@ -48,32 +57,35 @@ class Lookout:
             waiting: By credential, since when something waits for it in escrow.
             place: Of an escrow that only this process sees.
         """
-        lines = {line.credential.name: line for line in board.lines()}
-        still = {name for name, line in lines.items() if line.state == "due"}
-        self._due = {name: self._due.get(name, now) for name in still}
+        worth = [line for line in board.lines() if not dull(line, now)]
+        due = [line.credential.name for line in worth if line.state == "due"]
+        self._due = {name: self._due.get(name, now) for name in due}
+        if len(worth) > MOST_LINES:
+            worth = heapq.nsmallest(MOST_LINES, worth, key=_urgency)
 
-        def known(line: Line) -> Known:
-            name = line.credential.name
-            return _of_line(line, self.grant(name), waiting.get(name), place, self._due.get(name))
+        def known(name: str) -> Known | None:
+            line = board.line(name)
+            return _of_line(line, self.grant(name), waiting.get(name), place, self._due.get(name)) if line else None
 
-        worth = (line for line in lines.values() if not dull(line, now) or line.credential.name in waiting)
-        found = list(findings(map(known, worth), now))
-        return View(found, lambda name: known(lines[name]) if name in lines else None, notifiers)
+        names = dict.fromkeys([*(line.credential.name for line in worth), *waiting])
+        return View(list(findings(filter(None, map(known, names)), now)), known, notifiers)
 
 
 def dull(line: Line, now: datetime) -> bool:
     """Return whether nothing can be the case: of 100,000 lines all but a few are gone through without more."""
-    if line.state is None:
-        return True
-    idle_s = line.credential.provider.refresh_token_idle_s
     next_at, expires_at = line.next_at, line.expires_at
-    return (
-        line.state == "fresh"
-        and next_at is not None
-        and (expires_at is None or next_at < expires_at > now)
-        and (line.grant_ends_at is None or line.grant_ends_at - now > timedelta(seconds=NOTICE_S))
-        and (not idle_s or (line.issued_at is not None and next_at < line.issued_at + timedelta(seconds=idle_s)))
-    )
+    if line.state != "fresh" or next_at is None:
+        return line.state is None
+    if expires_at is not None and not next_at < expires_at > now:
+        return False
+    if line.grant_ends_at is not None and line.grant_ends_at - now <= NOTICE:
+        return False
+    idle_s = line.credential.provider.refresh_token_idle_s
+    return not idle_s or (line.issued_at is not None and next_at < line.issued_at + timedelta(seconds=idle_s))
+
+
+def _urgency(line: Line) -> tuple[int, str]:
+    return URGENCY.get(line.state or "", len(URGENCY)), line.credential.name
 
 
 def _of_line(line: Line, grant: str, waiting_since: datetime | None, place: str, due_since: datetime | None) -> Known:

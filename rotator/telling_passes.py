@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 WITHIN_S = 15.0
 """After a pass: long enough for one delivery that takes its whole deadline, and for the state before and after it."""
 
+HURRIED_S = 3.0
+
 LEAST_S = 1.0
 """Less is not begun: who says that he sends, and ends, keeps others from telling for two minutes."""
 
@@ -56,15 +58,19 @@ class PassTelling:
         if outcome.name in self._seen:
             self._couriers.became(self._seen[outcome.name][0], outcome)
 
-    def finish(self, results: Sequence[Outcome], *, within_s: float = WITHIN_S, last: bool = True) -> None:
+    def finish(
+        self, results: Sequence[Outcome], *, within_s: float = WITHIN_S, hurried: bool = False, last: bool = True
+    ) -> None:
         """Tell of cases, and wait for all messages, at most so long. What is not told by then the next run tells.
 
         Args:
+            hurried: Somebody wants the process to end.
             last: The process ends now, and with it whatever a notifier has begun.
         """
         told, clock = self.app.told, self.app.surroundings.clock
         if told is None:
             return
+        within_s = min(within_s, HURRIED_S) if hurried else within_s
         ends_s = clock.monotonic_s() + within_s
         if told.of_cases and within_s >= LEAST_S:
             # In a thread that may be left behind: a state that hangs must not hold up the end of a run.

@@ -177,10 +177,10 @@ def once(
                 tell=tell,
                 saw=telling.saw if telling else None,
             )
-            if telling:
-                telling.finish(results)
     if as_json:
         say(shown.pass_json(results))
+    if telling and not dry_run:
+        telling.finish(results, hurried=interruption.stop.wanted)
     if interruption.stop.wanted:
         return Exit.INTERRUPTED
     return context.exit_code(exit_code(outcome for outcome in results if not (dry_run and shown.is_due(outcome))))

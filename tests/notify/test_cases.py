@@ -7,8 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from rotator.cases import AGAIN_S, FIRST_PAUSE_S, FORGOTTEN_S, LEASE_S, LONGEST_PAUSE_S, MOST_CASES, QUIET_S, pause_s
-from tests.notify.parts import DEAD, FRESH, Desk, after
+from rotator.cases import (
+    AGAIN_S,
+    FIRST_PAUSE_S,
+    FORGOTTEN_S,
+    LEASE_S,
+    LONGEST_PAUSE_S,
+    MOST_CASES,
+    QUIET_S,
+    pause_s,
+    review,
+)
+from tests.notify.parts import DEAD, FRESH, Desk, after, view_of
 
 DAY = 86_400.0
 BETA = replace(DEAD, name="beta")
@@ -241,6 +251,15 @@ def test_the_book_has_an_end(desk: Desk) -> None:
     desk.pass_s(QUIET_S)
     desk.round(*alive)
     assert desk.book.cases == ()
+
+
+def test_what_has_a_place_is_told_on_though_it_is_not_among_the_most_urgent(desk: Desk) -> None:
+    """A case that is found no more only because others are more urgent goes on: a reminder, and no end before its."""
+    desk.round(DEAD)
+    desk.pass_s(AGAIN_S)
+    view = replace(view_of(DEAD, now=desk.now), found=[])
+    _, [telling] = review(desk.book, view, desk.now, lambda: "never")
+    assert (telling.case.phase, telling.case.kind) == ("reminder", "grant_dead")
 
 
 def test_the_most_urgent_have_the_places(desk: Desk) -> None:

@@ -80,7 +80,9 @@ def test_a_notifier_that_hangs_holds_the_end_up_for_seconds(
     told: Stage, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pass whose receiver never answers ends within the time for telling, and says what was not told."""
-    monkeypatch.setattr(telling_passes.PassTelling.finish, "__kwdefaults__", {"within_s": 1.5, "last": True})
+    monkeypatch.setattr(
+        telling_passes.PassTelling.finish, "__kwdefaults__", {"within_s": 1.5, "hurried": False, "last": True}
+    )
     dead(told)
     receiver.hangs = True
     began = time.monotonic()

@@ -13,7 +13,7 @@ from rotator import outcomes
 from rotator.board import Board, Line
 from rotator.cases import findings
 from rotator.conditions import DUE_GRACE_S
-from rotator.sightings import Lookout, _of_line, dull
+from rotator.sightings import MOST_LINES, Lookout, _of_line, dull
 from tests.notify.parts import START, after
 from tests.rotation.world import credential, provider
 
@@ -74,6 +74,19 @@ def test_what_waits_in_escrow_is_seen_though_the_line_is_dull() -> None:
     board._lines["alpha"] = Line(ALPHA, "fresh", after(3600), after(3240))
     view = lookout.view(board, {"alpha": after(-600)}, "host:/escrow", ("ops",), START)
     assert [(finding.kind, finding.about) for _, finding in view.found] == [("escrow_waiting", "host:/escrow")]
+
+
+def test_of_very_many_the_most_urgent_are_looked_at() -> None:
+    """A whole fleet in a pause is a thousand findings at most, and the dead grants among them are there."""
+    board, lookout = Board(), Lookout(lambda _: "")
+    for number in range(3000):
+        name = f"name-{number:04}"
+        state: Any = "latched" if number >= 2990 else "cooling_down"
+        board._lines[name] = Line(replace(ALPHA, name=name), state, after(-60), after(900))
+    view = lookout.view(board, {}, "", ("ops",), START)
+    assert len({known.name for known, _ in view.found}) == MOST_LINES
+    assert sum(finding.kind == "grant_dead" for _, finding in view.found) == 10
+    assert view.known("name-2500") is not None
 
 
 def test_an_end_that_moves_with_a_rotation_is_a_new_life() -> None:
