@@ -8,7 +8,7 @@ SAM_READY := $(VENV)/sam/.ready
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos worlds prove bench lint format coverage lambda lock clean
+.PHONY: help demo test chaos worlds prove bench docs lint format coverage lambda lock schemas clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ prove: $(TEST_READY) ## the long versions of all that tries to break a promise: 
 
 bench: $(TEST_READY) $(SAM_READY) ## each benchmark against its floor, and the table of the goals (BENCH="--only a,b", BENCH=--quick)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+docs: $(TEST_READY) ## write docs/reference anew from the code
+	@$(BIN)/python -m tests.docs.reference
 
 coverage: $(TEST_READY) ## show what the last test run left uncovered; fails under the goal
 	@$(BIN)/python -m coverage report
@@ -62,13 +65,16 @@ lock: $(TEST_READY) ## renew the lock files in deploy/locks (needs uv)
 	  case $$set in \
 	    demo) groups="--extra all --group build pyproject.toml";; \
 	    test) groups="--extra all --group build --group test --group lint pyproject.toml";; \
-	    run) groups="--extra aws --extra vault --extra daemon --extra cli -c deploy/locks/demo.txt pyproject.toml";; \
+	    run) groups="--extra aws --extra vault --extra daemon --extra otel --extra cli -c deploy/locks/demo.txt pyproject.toml";; \
 	    sam) groups="--group sam";; \
 	    build) groups="--group build -c deploy/locks/demo.txt";; \
-	    lambda) groups="--extra aws -c deploy/locks/demo.txt pyproject.toml";; \
+	    lambda) groups="--extra aws --extra metrics -c deploy/locks/demo.txt pyproject.toml";; \
 	  esac; \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate $$groups -o deploy/locks/$$set.txt; done
+
+schemas: $(TEST_READY) ## renew the JSON Schemas that editors check configurations with
+	@$(BIN)/python -m rotator.schemas --write
 
 clean: ## remove what the targets made
 	@rm -rf $(VENV) build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

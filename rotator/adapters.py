@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rotator import plugins
+from rotator.clocks import this_actor
 from rotator.config import model as configured
 from rotator.errors import ConfigError, Problem
 from rotator.seal import AesSeal, key_from_env, key_from_file, key_from_kms
@@ -20,9 +21,11 @@ from rotator.seal import AesSeal, key_from_env, key_from_file, key_from_kms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rotator.model import Versioned
-    from rotator.ports import AuditSink, Escrow, SecretStore, StateStore
+    from rotator.metrics import Meters
+    from rotator.model import Mode, Versioned
+    from rotator.ports import AuditSink, Clock, Escrow, SecretStore, StateStore
     from rotator.redact import Secret
+    from rotator.traces import Traces
     from rotator.vault_session import VaultSession
     from rotator.wiring import Surroundings
 
@@ -196,11 +199,39 @@ def _no_store(store: str, secret: str) -> Versioned:
     raise ConfigError([Problem("stores", what, "use {env: NAME} or {file: PATH}")])
 
 
+def new_meters(clock: Clock) -> Meters:
+    """Return what counts for Prometheus.
+
+    Raises:
+        ConfigError: Its library is not installed.
+    """
+    try:
+        from rotator.metrics import Meters  # noqa: PLC0415 - on use
+    except ModuleNotFoundError:
+        raise _not_installed("metrics", "prometheus_client") from None
+    return Meters(clock)
+
+
+def new_traces(settings: configured.OtlpTraces, mode: Mode, clock: Clock) -> Traces:
+    """Return what traces rotations.
+
+    Raises:
+        ConfigError: Its library is not installed.
+    """
+    try:
+        from rotator.traces import Traces  # noqa: PLC0415 - on use
+    except ModuleNotFoundError:
+        raise _not_installed("otel", "opentelemetry") from None
+    return Traces.otlp(settings.endpoint, this_actor(mode), clock)
+
+
 def audit_sink(entry: configured.AuditSettings) -> AuditSink:
     """Return the sink that an entry of `audit` names."""
     from rotator.audit.sinks import JsonlFileSink, StreamSink  # noqa: PLC0415 - structlog, on use
 
-    return StreamSink(sys.stderr) if entry.path == "-" else JsonlFileSink(Path(entry.path))
+    if entry.path == "-":
+        return StreamSink(sys.stderr, entry.format)
+    return JsonlFileSink(Path(entry.path), entry.format)
 
 
 def _not_installed(extra: str, package: str) -> ConfigError:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rotator.documents import stored_tokens
+from rotator.documents import presented_digest, stored_tokens
 from rotator.model import Malformed
-from rotator.records import Grant, Hold, digest_of
+from rotator.records import Grant, Hold
 from rotator.schedule import timing
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def pause_after(
     """
     if isinstance(stored, Malformed):
         return None
-    digest = digest_of(stored.refresh_token)
+    digest = presented_digest(stored)
     least = now + timedelta(seconds=pause_s)
     if arrived.extra_problem:
         until = now + timedelta(seconds=UNPUBLISHED_PAUSE_S)

@@ -57,8 +57,8 @@ MISCONFIGURED = {
     "invalid_request": "the provider calls the request malformed: compare body, client_auth and scope with its page",
     "invalid_client": "the provider refuses the client's credentials: check client_id, client_secret or private_key, "
     "client_auth and basic_encoding",
-    "unauthorized_client": "this client may not use the refresh grant, or its credentials are wrong",
-    "unsupported_grant_type": "this endpoint knows no refresh grant: check token_endpoint",
+    "unauthorized_client": "this client may not use this grant, or its credentials are wrong",
+    "unsupported_grant_type": "this endpoint does not know this grant: check token_endpoint and `grant`",
     "invalid_scope": "ask for less in `scope`, or leave it out",
     "invalid_target": "check the query of token_endpoint",
     "invalid_resource": "check the query of token_endpoint",
@@ -67,6 +67,11 @@ MISCONFIGURED = {
     "use_dpop_nonce": _DPOP,
     "invalid_dpop_proof": _DPOP,
 }
+
+STANDING_REFUSED = (
+    "the provider refuses this client's own grant: check its key, `subject`, `audience` and scope, and whether "
+    "somebody has to approve it there"
+)
 
 WRONG_ENDPOINT = frozenset({404, 405, 406, 413, 415, 501})
 """The address, or what is sent to it, is wrong; nothing looked at the refresh token."""
@@ -88,6 +93,10 @@ def classify(
         echoes: What the server could quote beside the request's own secrets: an assertion, an Authorization header.
     """
     answer = _classified(reply, request, now, echoes)
+    if isinstance(answer, Rejected) and request.provider.stands:
+        # No login mends it, and the next request does no harm: it is tried again like any other refusal of the client.
+        words = f"; it says: {answer.description}" if answer.description else ""
+        answer = Misconfigured(answer.error, STANDING_REFUSED + words, RETRY_MISCONFIGURED_S)
     if isinstance(answer, RateLimited):
         return answer
     cooldown_s = retry_after_s(reply.headers, now)
@@ -197,7 +206,7 @@ def _case(
     names = ("error",) if granted else request.provider.error_members
     values = [members[name] for name in names if members.get(name)]
     complains = bool(values) or bool(members.get("error")) or members.get("ok") is False
-    spoken = (members.get(name) for name in ("error_description", "error_hint", "message"))
+    spoken = (members.get(name) for name in request.provider.description_members)
     return _Case(
         reply=reply,
         request=request,

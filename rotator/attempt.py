@@ -24,7 +24,7 @@ class Attempt:
 
     Args:
         digest: Of the refresh token that is presented.
-        audit_digest: The keyed digest of the same, for events.
+        audit_digest: The keyed digest of the same, for events; None with a grant that presents none.
         started_at: When the request was sent.
         fence: Of the lease that was taken; 0 before.
         tries: How often this token was claimed, this claim included.
@@ -35,7 +35,7 @@ class Attempt:
     observed: Observed
     digest: str
     rotation_id: str
-    audit_digest: str
+    audit_digest: str | None
     started_at: datetime
     fence: int = 0
     lease_until: datetime = BEFORE_ALL

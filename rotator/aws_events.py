@@ -20,11 +20,14 @@ function's timeout be well above the providers' `timeout` and AFTER_THE_ANSWER_S
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
+from rotator.adapters import new_meters, new_traces
 from rotator.aws_fan_out import Order, discovered, orders, send
 from rotator.collecting import paused
 from rotator.config.durations import parse_duration
@@ -39,7 +42,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rotator.errors import RotatorError
+    from rotator.last_pass import LastPass
     from rotator.model import Credential
+    from rotator.observe import Observed
     from rotator.outcomes import Outcome
     from rotator.telling_passes import PassTelling
     from rotator.wiring import App
@@ -55,6 +60,11 @@ doubt."""
 TELL_WITHIN_S = 15.0
 TELL_BEFORE_S = 2.0
 """How long the telling of cases may take, and what it leaves of the function's time for the answer."""
+AFTER_THE_REPORT_S = 1.0
+"""What is left of the function's time for its answer, when metrics are pushed or traces sent."""
+
+FLUSH_S = 2.0
+"""How long an event waits for the collector of traces, at most."""
 
 _LOCK = threading.Lock()
 _APPS: dict[str, App] = {}
@@ -72,6 +82,17 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
         ConfigError: The configuration cannot be used, or the event names what is not configured.
     """
     app = _app(os.environ)
+    traces = app.surroundings.traces
+    if traces is None:
+        return _handled(app, event, context)
+    try:
+        return _handled(app, event, context)
+    finally:  # Lambda holds the process still until the next event
+        left_s = _left_s(context, AFTER_THE_REPORT_S)
+        traces.flush(FLUSH_S if left_s is None else min(FLUSH_S, left_s))
+
+
+def _handled(app: App, event: Any, context: Any) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise _problem("event", "is no JSON object", "send {} for one pass over all credentials")
     records = event.get("Records", ())
@@ -92,7 +113,13 @@ def _app(env: Mapping[str, str]) -> App:
             path = env.get("ROTATOR_CONFIG", "config/rotator.yaml")
             with paused():
                 settings = load_config(f"{text}\n" if text else path, env, mode="lambda")
-                _APPS["app"] = build(settings, "lambda", Surroundings.real(env))
+                surroundings = Surroundings.real(env)
+                if settings.metrics and settings.metrics.push:
+                    surroundings = replace(surroundings, meters=new_meters(surroundings.clock))
+                if settings.traces:
+                    traces = new_traces(settings.traces, "lambda", surroundings.clock)
+                    surroundings = replace(surroundings, traces=traces)
+                _APPS["app"] = build(settings, "lambda", surroundings)
         return _APPS["app"]
 
 
@@ -110,8 +137,21 @@ def _schedule(app: App, event: Mapping[str, Any], context: Any, missing: list[Ro
     if asked.get("fan_out"):
         report = _fan_out(credentials, app, context, horizon_s)
         return {**report, "undiscovered": [str(error) for error in missing]} if missing else report
-    report = pass_report(_run(app, credentials, context, horizon_s))
+    left = _last_pass(app, complete=not missing) if names is None else None
+    results = _run(app, credentials, context, horizon_s, left=left)
+    report = pass_report(results)
+    if left:
+        left.ended(outcomes.exit_code(results), most_s=_left_s(context, AFTER_THE_REPORT_S))
     return {**report, "undiscovered": [str(error) for error in missing]} if missing else report
+
+
+def _last_pass(app: App, *, complete: bool) -> LastPass | None:
+    """Return what takes down how a pass over all goes, where metrics are to be pushed of it."""
+    if app.surroundings.meters is None:
+        return None
+    from rotator.last_pass import last_pass  # noqa: PLC0415 - on use
+
+    return last_pass(app, _warn, complete=complete)
 
 
 def _batch(app: App, records: Iterable[Any], context: Any) -> dict[str, Any]:
@@ -196,18 +236,29 @@ def _run(
     context: Any,
     horizon_s: float,
     compared: Mapping[str, str] | None = None,
+    left: LastPass | None = None,
 ) -> list[Outcome]:
     # What was compared with all others already is not compared once more: that would read the whole fleet for ten.
     apart = compared and all(credential.name in compared for credential in credentials)
     telling = _telling(app)
+    watchers: list[LastPass | PassTelling] = [one for one in (left, telling) if one]
+
+    def seen(credential: Credential, observed: Observed | RotatorError) -> None:
+        for one in watchers:
+            one.seen(credential, observed)
+
+    def tell(outcome: Outcome) -> None:
+        for one in watchers:
+            one.done(outcome)
+
     results = app.passes.run(
         credentials,
         horizon_s=horizon_s,
         answers_by=_answers_by(app, context),
         among=() if apart else app.credentials,
         compared=compared,
-        tell=telling.became if telling else lambda _: None,
-        saw=telling.saw if telling else None,
+        seen=seen,
+        tell=tell,
     )
     if telling:
         telling.finish(results, within_s=_time_to_tell_s(context), last=False)
@@ -224,16 +275,23 @@ def _telling(app: App) -> PassTelling | None:
 
 
 def _time_to_tell_s(context: Any) -> float:
-    remaining = getattr(context, "get_remaining_time_in_millis", None)
-    return TELL_WITHIN_S if remaining is None else min(TELL_WITHIN_S, remaining() / 1000 - TELL_BEFORE_S)
+    left_s = _left_s(context, TELL_BEFORE_S)
+    return TELL_WITHIN_S if left_s is None else min(TELL_WITHIN_S, left_s)
 
 
 def _answers_by(app: App, context: Any) -> datetime | None:
+    left_s = _left_s(context, AFTER_THE_ANSWER_S)
+    return None if left_s is None else app.surroundings.clock.now() + timedelta(seconds=left_s)
+
+
+def _left_s(context: Any, for_others_s: float) -> float | None:
+    """Return how long the function may still run, less what others need; None is unknown."""
     remaining = getattr(context, "get_remaining_time_in_millis", None)
-    if remaining is None:
-        return None
-    left_s = remaining() / 1000 - AFTER_THE_ANSWER_S
-    return app.surroundings.clock.now() + timedelta(seconds=left_s)
+    return None if remaining is None else remaining() / 1000 - for_others_s
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"rotator: {text}\n")
 
 
 def _problem(where: str, what: str, hint: str) -> ConfigError:

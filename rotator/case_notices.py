@@ -79,7 +79,7 @@ def rotated(identifier: str, credential: Credential, outcome: Rotated, now: date
     detail = f"version {outcome.version}, expires {instant(outcome.expires_at) or 'at an unknown time'}"
     return Notice(
         identifier,
-        "credential.rotated",
+        "rotated",
         now,
         "rotated",
         credential=credential.name,

@@ -1,8 +1,8 @@
-"""Signing the client assertion of `private_key_jwt` (RFC 7523 sections 2.2 and 3; OpenID Connect Core section 9)."""
+"""Signing assertions: of a client (RFC 7523 section 2.2; OpenID Connect Core section 9), of a grant (section 2.1)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -26,28 +26,45 @@ ALGORITHMS = frozenset({
 
 
 def signed_assertion(request: RefreshRequest, *, now: datetime, jwt_id: str) -> Secret | Misconfigured:
-    """Return a fresh assertion for one attempt, or why none can be signed. No text of it quotes the key.
+    """Return a fresh client assertion for one attempt, or why none can be signed. No text of it quotes the key.
 
     Args:
         now: `iat`; the assertion ends a minute later.
         jwt_id: `jti`; must be new for every attempt, for a provider accepts each once.
     """
+    return _signed(request, {}, now, jwt_id)
+
+
+def signed_grant(request: RefreshRequest, *, now: datetime, jwt_id: str) -> Secret | Misconfigured:
+    """Return a fresh assertion that is the grant itself, or why none can be signed; see `signed_assertion`.
+
+    Its issuer is the client, its subject the provider's `subject`, else the client; `assertion_claims` go before what
+    rotator would say, and one of None leaves a claim out, as Google's service accounts want it with `sub`.
+    """
+    provider = request.provider
+    own = {"sub": provider.subject or request.client_id, **dict(provider.assertion_claims)}
+    return _signed(request, own, now, jwt_id)
+
+
+def _signed(request: RefreshRequest, own: dict[str, Any], now: datetime, jwt_id: str) -> Secret | Misconfigured:
     provider = request.provider
     if not request.client_id:
         return _refused("the client_id is missing", "set client_id in the credential's entry or in the document")
     if not request.private_key:
         return _refused("the private_key is missing", "set private_key in the provider's or the credential's entry")
     if provider.algorithm not in ALGORITHMS:
-        return _refused(f"the algorithm {provider.algorithm} cannot sign a client assertion", "use RS256, PS256, ES256")
+        return _refused(f"the algorithm {provider.algorithm} cannot sign an assertion", "use RS256, PS256, ES256")
     issued_at = int(now.timestamp())
-    claims = {
+    stated = {
         "iss": request.client_id,
         "sub": request.client_id,
         "aud": provider.audience or provider.token_endpoint,
         "iat": issued_at,
         "exp": issued_at + LIFETIME_S,
         "jti": jwt_id,
+        **own,
     }
+    claims = {name: value for name, value in stated.items() if value is not None}
     headers = {"kid": provider.key_id} if provider.key_id else None
     try:
         return Secret(jwt.encode(claims, request.private_key.reveal(), provider.algorithm, headers=headers))

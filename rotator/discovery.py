@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from rotator.errors import Defect, RotatorError
 from rotator.model import Credential, Found
+from rotator.progress import many, unwatched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rotator.model import Provider
     from rotator.ports import SecretStore
+    from rotator.progress import Progress
     from rotator.redact import Secret
 
 FEW = 10
@@ -124,13 +126,17 @@ def ask(rule: Rule, stores: Mapping[str, SecretStore]) -> Listing:
 
 
 def gathered(
-    rules: Iterable[Rule], stores: Mapping[str, SecretStore], configured: Iterable[Credential]
+    rules: Sequence[Rule],
+    stores: Mapping[str, SecretStore],
+    configured: Iterable[Credential],
+    progress: Progress = unwatched,
 ) -> tuple[list[Credential], list[str], list[RotatorError]]:
     """Return what the rules find now, for a run that has no yesterday: credentials, notes, and what failed."""
     census = Census(configured)
     notes: list[str] = []
     errors: list[RotatorError] = []
-    for rule in rules:
+    for number, rule in enumerate(rules):
+        progress(f"finding credentials by {many(len(rules), 'rule')}", number, len(rules))
         listing = ask(rule, stores)
         notes += census.take(listing, confirmed=True)[1]
         errors += [listing.error] if listing.error else []

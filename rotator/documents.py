@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rotator.model import Document, Malformed, StoredTokens, Versioned
+from rotator.records import digest_of, digest_of_text
 from rotator.redact import Secret
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ DEEPEST = 100
 """Levels of a document. What the parser's own bound just lets in may be beyond the encoder's, which runs on a deeper
 stack, and when the refresh token is spent."""
 
+EMPTY = "it is empty"
+
 LATEST = datetime.fromtimestamp(0, UTC) + timedelta(seconds=2 * DISTANT_S)
 
 
@@ -39,7 +42,7 @@ def parse_document(text: str | bytes | None) -> Document | Malformed:
         except UnicodeDecodeError:
             return Malformed("it is binary, not text")
     if not text.strip():
-        return Malformed("it is empty")
+        return Malformed(EMPTY)
     try:
         value = json.loads(text, object_pairs_hook=_no_duplicates, parse_float=number_of, parse_constant=_no_number)
     except _DuplicateNameError:
@@ -117,8 +120,8 @@ def stored_tokens(stored: Versioned, provider: Provider) -> StoredTokens | Malfo
     if isinstance(stored.content, Malformed):
         return stored.content
     fields = stored.content.fields
-    refresh_token = _secret(fields, "refresh_token")
-    if refresh_token is None:
+    refresh_token = None if provider.stands else _secret(fields, "refresh_token")
+    if refresh_token is None and not provider.stands:
         return Malformed("it has no refresh_token")
     access_token = _secret(fields, "access_token")
     issued_at = instant(fields.get("issued_at")) or stored.created_at
@@ -131,7 +134,32 @@ def stored_tokens(stored: Versioned, provider: Provider) -> StoredTokens | Malfo
         client_id=_text(fields, "client_id"),
         client_secret=_secret(fields, "client_secret"),
         id_token=_secret(fields, "id_token"),
+        standing=standing_grant(stored, provider) if provider.stands else "",
     )
+
+
+def standing_grant(stored: Versioned, provider: Provider) -> str:
+    """Return the name under which a grant without a refresh token is claimed: one for each secret.
+
+    To everything that follows it looks like a refresh token that the provider keeps: each rotation claims it, settles
+    and gives it back. The access token as the key was rejected: one that somebody puts back would look spent.
+    """
+    return f"the standing grant {provider.grant} of {stored.identity}"
+
+
+def presented_digest(tokens: StoredTokens) -> str:
+    """Return what claims, pauses and escrow entries go by: the digest of the refresh token, or of the grant."""
+    return digest_of(tokens.refresh_token) if tokens.refresh_token else digest_of_text(tokens.standing)
+
+
+def stored_digest(stored: Versioned, provider: Provider) -> str:
+    """Return the digest of what the next request for a document presents; empty when it can present nothing."""
+    if not isinstance(stored.content, Document):
+        return ""
+    if provider.stands:
+        return digest_of_text(standing_grant(stored, provider))
+    token = _secret(stored.content.fields, "refresh_token")
+    return digest_of(token) if token else ""
 
 
 def _expiry(fields: Any, access_token: Secret, issued_at: datetime | None, provider: Provider) -> datetime | None:

@@ -31,6 +31,7 @@ Each carries facts, a hint for the operator and `then`: what the caller may do n
 
 from __future__ import annotations
 
+import re
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -44,12 +45,16 @@ Then = Literal["give_up", "retry", "reread", "compare"]
 `compare`: read again and see whether the write was applied."""
 
 
+_NAME = re.compile(r"\bNAME\b")
+
+
 class RotatorError(Exception):
     """The root of the tree.
 
     Args:
         message: What is wrong, naming the file, key or credential. Never holds a secret.
-        hint: What the operator can do about it; may be empty.
+        hint: What the operator can do about it; may be empty. `NAME` in it stands for the credential's name, where who
+            raises does not know that: see `hint_for`.
     """
 
     then: ClassVar[Then] = "give_up"
@@ -61,6 +66,10 @@ class RotatorError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def hint_for(self, name: str) -> str:
+        """Return the hint for the credential that the error befell: with its name, ready to be pasted."""
+        return _NAME.sub(lambda _: name, self.hint)
 
 
 @dataclass(frozen=True, slots=True)

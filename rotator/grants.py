@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rotator.records import stored_digest
+from rotator.documents import stored_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rotator.model import Versioned
+    from rotator.model import Credential, Versioned
     from rotator.observe import Observed
     from rotator.records import StateRecord
 
@@ -37,9 +37,9 @@ class GrantIndex:
         self._names: list[str] = []
         self._newest = bytearray()
 
-    def add(self, name: str, stored: Versioned, record: StateRecord) -> None:
+    def add(self, credential: Credential, stored: Versioned, record: StateRecord) -> None:
         """Enter what was read of a credential: the token in its document, and those that were presented for it."""
-        self.enter(name, stored_digest(stored), packed(record.digests))
+        self.enter(credential.name, stored_digest(stored, credential.provider), packed(record.digests))
 
     def enter(self, name: str, newest: str, spent: bytes) -> None:
         """Enter the digest of a credential's token, empty for none, and those `packed` of the tokens presented for it.
@@ -127,7 +127,7 @@ class GrantIndex:
     def judged(self, observed: Observed) -> Observed:
         """Enter what was observed, and return it with the sharer noted in it."""
         situation = observed.situation
-        self.add(situation.credential.name, situation.stored, situation.record)
+        self.add(situation.credential, situation.stored, situation.record)
         return self.marked(observed)
 
     def marked(self, observed: Observed) -> Observed:

@@ -32,7 +32,7 @@ class HttpRequest:
     headers: Mapping[str, str]
     body: bytes
     echoes: tuple[Secret, ...] = ()
-    method: Literal["POST", "GET"] = "POST"
+    method: Literal["POST", "GET", "PUT"] = "POST"
     called: str = ""
 
     def __repr__(self) -> str:

@@ -14,12 +14,14 @@ from rotator.errors import ConfigError, Problem, RotatorError
 from rotator.model import Malformed
 from rotator.observe import Observed, client_id_of
 from rotator.planning import plan
+from rotator.progress import many, unwatched
 from rotator.schedule import margin_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rotator.model import Credential
+    from rotator.progress import Progress
     from rotator.wiring import App
 
 REACH_S = 10.0
@@ -34,7 +36,7 @@ class Finding:
     warning: bool = False
 
 
-def live_check(app: App) -> list[Finding]:
+def live_check(app: App, progress: Progress = unwatched) -> list[Finding]:
     """Check the state, the escrow, the seal key, every endpoint, and every credential's secret."""
     findings = [
         *_tried("state", app.state.prove_writable),
@@ -43,13 +45,15 @@ def live_check(app: App) -> list[Finding]:
         *_tried("audit", app.trail.prove_writable),
     ]
     endpoints = {credential.provider.token_endpoint: credential.provider.name for credential in app.credentials}
-    for endpoint, name in endpoints.items():
+    for number, (endpoint, name) in enumerate(endpoints.items()):
+        progress(f"reaching {many(len(endpoints), 'endpoint')}", number, len(endpoints))
         trouble = app.endpoint.reachable(endpoint, deadline_s=REACH_S)
         if trouble:
             problem = Problem(f"provider {name}", f"{shown(endpoint)}: {trouble}", "check the address and the network")
             findings.append(Finding(problem, temporary=True))
-    seen = app.passes.look(app.credentials)
-    for credential, observed in seen:
+    seen = app.passes.look(app.credentials, progress=progress)
+    for number, (credential, observed) in enumerate(seen):
+        progress(f"proving that {many(len(seen), 'credential')} can be written", number, len(seen))
         findings += _of_credential(app, credential, observed)
     quotas = {store: pace.interval_s for store, (_, pace) in app.quotas.items()}
     ahead = plan(seen, app.budget, now=app.surroundings.clock.now(), stores=quotas).forecast
@@ -59,13 +63,13 @@ def live_check(app: App) -> list[Finding]:
 def _of_credential(app: App, credential: Credential, observed: Observed | RotatorError) -> Iterator[Finding]:
     where = f"credential {credential.name}"
     if isinstance(observed, RotatorError):
-        yield _finding(where, observed)
+        yield _finding(where, observed, credential.name)
         return
     decision = policy.decide(observed.situation)
     if isinstance(decision, policy.Unusable | policy.Latched):
         yield Finding(Problem(where, decision.reason, decision.action))
     store = app.stores[credential.store]
-    yield from _tried(where, lambda: store.prove_writable(credential.secret))
+    yield from _tried(where, lambda: store.prove_writable(credential.secret), credential.name)
     yield from _tried(where, credential.client_secret)
     yield from _tried(where, credential.private_key)
     tokens = stored_tokens(observed.situation.stored, credential.provider)
@@ -76,7 +80,13 @@ def _of_credential(app: App, credential: Credential, observed: Observed | Rotato
     wanted = set((credential.scope or "").split())
     if wanted and tokens.scope and not wanted <= set(tokens.scope.split()):
         beyond = ", ".join(sorted(wanted - set(tokens.scope.split())))
-        yield Finding(Problem(where, f"scope exceeds the grant: {beyond}", "leave it out, or log in with that scope"))
+        yield Finding(
+            Problem(
+                where,
+                f"scope exceeds the grant: {beyond}",
+                f"leave it out, or log in with that scope: {credential.login}",
+            )
+        )
     if tokens.issued_at and tokens.expires_at:
         lifetime_s = (tokens.expires_at - tokens.issued_at).total_seconds()
         interval_s = lifetime_s - margin_s(lifetime_s, credential)
@@ -85,15 +95,15 @@ def _of_credential(app: App, credential: Credential, observed: Observed | Rotato
             yield Finding(Problem(where, what, "use longer tokens or another store"), warning=True)
 
 
-def _tried(where: str, prove: Callable[[], object]) -> Iterator[Finding]:
+def _tried(where: str, prove: Callable[[], object], name: str = "NAME") -> Iterator[Finding]:
     try:
         prove()
     except RotatorError as error:
-        yield _finding(where, error)
+        yield _finding(where, error, name)
 
 
-def _finding(where: str, error: RotatorError) -> Finding:
+def _finding(where: str, error: RotatorError, name: str = "NAME") -> Finding:
     if isinstance(error, ConfigError):
         first = error.problems[0]
         return Finding(Problem(f"{where}: {first.where}", first.what, first.hint))
-    return Finding(Problem(where, error.message, error.hint), temporary=error.then != "give_up")
+    return Finding(Problem(where, error.message, error.hint_for(name)), temporary=error.then != "give_up")

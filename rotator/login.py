@@ -106,7 +106,7 @@ class Login:
         if not endpoints.device:
             raise LoginFailed(
                 f"{self.credential.provider.name} has no device_authorization_endpoint",
-                hint="log in by a browser: leave --device out",
+                hint=f"log in by a browser: rotator login {self.credential.name}",
             )
         asked = {"scope": self._scope, **dict(self.credential.provider.login_parameters)}
         reply = self.calls.post(endpoints.device, {"client_id": self.calls.client().client_id or "", **asked})
@@ -167,7 +167,7 @@ class Login:
         if not endpoints.authorization:
             raise LoginFailed(
                 f"{self.credential.provider.name} has no authorization_endpoint",
-                hint="set it, or `issuer`; or log in with --device",
+                hint=f"set it, or `issuer`; or: rotator login {self.credential.name} --device",
             )
         ids = self.app.surroundings.ids
         state, verifier = (f"{ids.new_id()}{ids.new_id()}".replace("-", "") for _ in range(2))

@@ -21,6 +21,7 @@ import structlog
 from rotator.audit.sinks import rfc3339, shown
 from rotator.errors import RotatorError
 from rotator.redact import without
+from rotator.terminals import takes_escapes
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
@@ -138,7 +139,7 @@ def _renderers(*, terminal: bool) -> list[Processor]:
     if not terminal:
         return [structlog.processors.JSONRenderer(default=shown)]
     lines = structlog.dev.ConsoleRenderer(
-        colors=not os.environ.get("NO_COLOR"),  # https://no-color.org
+        colors=takes_escapes(os.environ),
         sort_keys=False,
         timestamp_key="ts",
         exception_formatter=structlog.dev.plain_traceback,  # never reached; the default would print local variables

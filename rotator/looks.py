@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from rotator import policy
 from rotator.discovery import Listing, ask
-from rotator.documents import stored_tokens
+from rotator.documents import stored_digest, stored_tokens
 from rotator.errors import Defect, RotatorError
 from rotator.grants import packed
 from rotator.ledger import SecretLedger, secret_key
 from rotator.model import Listed, Malformed, TokenTimes
 from rotator.observe import Observed, ProviderReads, key_of_client
 from rotator.passes import chunk_of, cut, planned_of
-from rotator.records import StateRecord, is_settled, stored_digest
+from rotator.records import StateRecord, is_settled
 from rotator.schedule import timing
 
 if TYPE_CHECKING:
@@ -327,13 +327,16 @@ def _of_record(credential: Credential, found: Listed, record: StateRecord) -> Si
 
 
 def _found(credential: Credential, observed: Observed | RotatorError) -> Found:
-    if isinstance(observed, RotatorError):
-        return Unseen(credential, observed)
+    return Unseen(credential, observed) if isinstance(observed, RotatorError) else sight_of(credential, observed)
+
+
+def sight_of(credential: Credential, observed: Observed) -> Sight:
+    """Return what is worth remembering of what was read."""
     situation = observed.situation
     planned = planned_of(observed)
     decision = policy.decide(situation)
     until = decision.until if isinstance(decision, policy.Fresh) else None
-    newest, grant = stored_digest(situation.stored), situation.record.grant
+    newest, grant = stored_digest(situation.stored, situation.credential.provider), situation.record.grant
     tokens = stored_tokens(situation.stored, credential.provider)
     return Sight(
         credential,

@@ -1,4 +1,4 @@
-"""Prometheus metrics of a daemon: what it counts as it works, and what its board shows at the moment of a scrape.
+"""Prometheus metrics: what a process counts as it works, and what its board shows at the moment of a scrape.
 
 Names and labels are a contract with whoever has alerts on them; times are epoch seconds
 (prometheus.io/docs/practices/naming). No label holds a token, a client id or a secret's name.
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 REQUEST_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LAG_S = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)
 """Upper ends of the histograms' buckets."""
+
+PASS = {
+    "timestamp_seconds": "When the last pass ended.",
+    "duration_seconds": "How long it took.",
+    "exit_code": "How it ended: 0 well, 1 a person is needed, 75 something is left to the next one, 130 interrupted.",
+}
 
 
 class Meters:
@@ -63,6 +69,8 @@ class Meters:
             registry=self._registry,
         )
         escrow.set_function(lambda: float(len(self._entries)))
+        self._of_board: _OfBoard | None = None
+        self._pass: dict[str, Gauge] = {}
 
     def sink(self) -> AuditSink:
         """Return an audit sink that counts rotations."""
@@ -93,12 +101,29 @@ class Meters:
         self._lag.observe(max(0.0, seconds))
 
     def show(self, board: Board, cooldowns: Callable[[], Mapping[str, datetime]]) -> None:
-        """Take what a board shows into every scrape from now on. To be called once.
+        """Take what a board shows into every scrape from now on, in place of another one.
 
         Args:
             cooldowns: Returns, by lane, until when nobody sends.
         """
-        self._registry.register(_OfBoard(board, cooldowns, self._clock))
+        if self._of_board is not None:
+            self._registry.unregister(self._of_board)
+        self._of_board = _OfBoard(board, cooldowns, self._clock)
+        self._registry.register(self._of_board)
+
+    def begin_pass(self, board: Board, cooldowns: Callable[[], Mapping[str, datetime]]) -> None:
+        """Count from nothing: what is left of a pass tells of that pass alone. `show`, besides."""
+        for one in (self._rotations, self._requests, self._operations):
+            one.clear()
+        self.show(board, cooldowns)
+
+    def passed(self, at: datetime, took_s: float, exit_code: int) -> None:
+        """Note the end of a pass; a daemon, which makes none, has no such metrics."""
+        values = {"timestamp_seconds": at.timestamp(), "duration_seconds": took_s, "exit_code": float(exit_code)}
+        for name, value in values.items():
+            if name not in self._pass:
+                self._pass[name] = Gauge(f"rotator_last_pass_{name}", PASS[name], registry=self._registry)
+            self._pass[name].set(value)
 
     def scrape(self, accept: str) -> tuple[bytes, str]:
         """Return all metrics and their content type, in the best format that an `Accept` header asks for."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Mode = Literal["daemon", "once", "lambda", "operator"]
 ClientAuth = Literal["client_secret_post", "client_secret_basic", "private_key_jwt", "none"]
 OnDoubt = Literal["wait_then_replay", "operator"]
+GrantType = Literal["refresh_token", "client_credentials", "jwt_bearer"]
 ReplayKind = Literal["never", "safe", "until_successor_used", "window"]
 
 
@@ -110,12 +111,13 @@ class StoredTokens:
     """What a document says about its tokens, already validated.
 
     Args:
-        refresh_token: What the next refresh presents.
+        refresh_token: What the next refresh presents; None with a grant that needs none.
         issued_at: When the access token was issued, if that is known.
         expires_at: When it stops working; None is unknown and counts as due now.
+        standing: The name of a grant that needs no refresh token (`Provider.stands`); empty with one that does.
     """
 
-    refresh_token: Secret
+    refresh_token: Secret | None
     access_token: Secret | None
     issued_at: datetime | None
     expires_at: datetime | None
@@ -123,6 +125,7 @@ class StoredTokens:
     client_id: str | None
     client_secret: Secret | None
     id_token: Secret | None
+    standing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,10 @@ class Provider:
     Reading of answers: `error_members` … `form_reply`. Pacing: `rate_limit`.
 
     Args:
+        grant: How tokens are asked for; it and the three that follow are each credential's own.
+        subject: `sub` of a `jwt_bearer` assertion; None is the client.
+        assertion_claims: Further claims of it, which go before rotator's own; None leaves a claim out.
+        token_parameters: Further parameters of a token request with a standing grant, such as Auth0's `audience`.
         secret_optional: Where no client secret is known, the client is a public one and sends its id alone.
         basic_encoding: `form` encodes id and secret as RFC 6749 section 2.3.1 demands; `raw` for servers that do
             not decode.
@@ -186,6 +193,8 @@ class Provider:
         refresh_token_idle_s: A refresh token that is not used for so long dies.
         refresh_token_absolute_s: The grant dies so long after the login, however often it is rotated.
         error_members: The members of an error body that may hold the code, in order.
+        description_members: The members that may hold words about the error, which the rules' patterns are searched in.
+        bearer_types: Further names of `token_type` under which the provider issues bearer tokens.
         form_reply: Accept a form-encoded success body (GitHub without `Accept`).
         issuer: Where a login finds the endpoints that are not configured (RFC 8414, OpenID Connect Discovery).
         login_scope: Asked for at a login, where the credential names none.
@@ -212,9 +221,11 @@ class Provider:
     refresh_token_idle_s: float | None = None
     refresh_token_absolute_s: float | None = None
     error_members: tuple[str, ...] = ("error",)
+    description_members: tuple[str, ...] = ("error_description", "error_hint", "message")
     rules: tuple[AnswerRule, ...] = ()
     form_reply: bool = False
     default_token_type: str | None = None
+    bearer_types: tuple[str, ...] = ()
     rate_limit: RateLimit | None = None
     issuer: str | None = None
     authorization_endpoint: str | None = None
@@ -222,6 +233,15 @@ class Provider:
     revocation_endpoint: str | None = None
     login_scope: str | None = None
     login_parameters: tuple[tuple[str, str], ...] = ()
+    grant: GrantType = "refresh_token"
+    subject: str | None = None
+    assertion_claims: tuple[tuple[str, str | int | bool | None], ...] = ()
+    token_parameters: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def stands(self) -> bool:
+        """Whether the grant is the client's own and stands: nothing of it is spent by a request, and nobody logs in."""
+        return self.grant != "refresh_token"
 
     @property
     def offers_login(self) -> bool:
@@ -253,11 +273,19 @@ class Credential:
     @property
     def login(self) -> str:
         """The command by which a person gives it a new token set."""
-        return f"rotator login {self.name}" if self.provider.offers_login else f"rotator put {self.name}"
+        known = self.provider.offers_login or self.provider.stands
+        return f"rotator login {self.name}" if known else f"rotator put {self.name}"
+
+    @property
+    def seed(self) -> str:
+        """The command by which its document is made anew from nothing."""
+        return self.login if self.provider.stands else f"rotator put {self.name}"
 
     @property
     def login_again(self) -> str:
-        """What a person does about a grant that is lost."""
+        """What a person does about a grant, or a token set, that is lost."""
+        if self.provider.stands:
+            return f"get another token: {self.login}"
         again = "log in again" if self.provider.offers_login else "log in again and put the new token set"
         return f"{again}: {self.login}"
 
@@ -267,10 +295,10 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class RefreshRequest:
-    """All that one token request needs (RFC 6749 section 6)."""
+    """All that one token request needs (RFC 6749 sections 4.4 and 6, RFC 7523 section 2.1)."""
 
     provider: Provider
-    refresh_token: Secret
+    refresh_token: Secret | None
     client_id: str | None
     client_secret: Secret | None = None
     private_key: Secret | None = None

@@ -45,7 +45,7 @@ class Notice:
 
     Args:
         id: The same each time this message is sent, whoever sends it: receivers find repetitions by it.
-        type: `case.opened`, `case.reminder`, `case.over`, `cases.summary`, `credential.rotated` or `test`.
+        type: `case.opened`, `case.reminder`, `case.over`, `cases.summary`, `rotated` or `test`.
         at: When it was written.
         headline: What is the case, in one line, without the credential's name.
         since: When the case began.

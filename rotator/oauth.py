@@ -1,6 +1,7 @@
-"""Building the refresh request (RFC 6749 section 6) with the client's authentication (section 2.3). Pure.
+"""Building the token request with the client's authentication (RFC 6749 section 2.3). Pure.
 
-Whatever is wrong with the request is found here, before anything is sent: the refresh token stays unspent.
+A refresh (section 6), client credentials (section 4.4) or a JWT bearer assertion (RFC 7523 section 2.1). Whatever is
+wrong with the request is found here, before anything is sent: a refresh token stays unspent.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, assert_never
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from rotator import __version__
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rotator.model import Provider, RefreshRequest
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 RETRY_MISCONFIGURED_S = 3600.0
 """What the provider refuses is mended at the provider, or by a restart: an hourly retry notices it."""
@@ -33,14 +35,17 @@ RETRY_REFUSED_S = 60.0
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")  # RFC 3986 section 2
 
 
-def build(request: RefreshRequest, assertion: Secret | None) -> HttpRequest | Misconfigured:
-    """Return the one request that presents the refresh token, or why it must not be sent.
+def build(
+    request: RefreshRequest, assertion: Secret | None, grant_assertion: Secret | None = None
+) -> HttpRequest | Misconfigured:
+    """Return the one request that asks for tokens, or why it must not be sent.
 
     Exactly one method authenticates the client; none is tried after another, for a trial with the wrong one would
     show the refresh token to the server twice.
 
     Args:
         assertion: The signed client assertion; required by `private_key_jwt`, ignored by the others.
+        grant_assertion: The signed assertion of the grant `jwt_bearer`.
     """
     provider = request.provider
     problem = endpoint_problem(provider.token_endpoint)
@@ -49,14 +54,31 @@ def build(request: RefreshRequest, assertion: Secret | None) -> HttpRequest | Mi
     problem = _scope_problem(request)
     if problem:
         return _refused(problem, "ask for less in `scope`, leave it out, or log in again with the wider scope")
-    if not request.refresh_token:
-        return _refused("there is no refresh token to present", "put one into the document: rotator put")
-    parameters = {
-        "grant_type": "refresh_token",
-        "refresh_token": request.refresh_token.reveal(),
-        "scope": " ".join((request.scope or "").split()),
-    }
-    return as_client(request, assertion, provider.token_endpoint, parameters)
+    presented = _presented(request, grant_assertion)
+    if isinstance(presented, Misconfigured):
+        return presented
+    parameters = {**presented, "scope": " ".join((request.scope or "").split())}
+    secrets = (grant_assertion,) if grant_assertion else ()
+    return as_client(request, assertion, provider.token_endpoint, parameters, *secrets)
+
+
+def _presented(request: RefreshRequest, grant_assertion: Secret | None) -> dict[str, str] | Misconfigured:
+    """Return the parameters of the grant."""
+    provider = request.provider
+    match provider.grant:
+        case "refresh_token":
+            if not request.refresh_token:
+                return _refused("there is no refresh token to present", "put one into the document: rotator put NAME")
+            return {"grant_type": "refresh_token", "refresh_token": request.refresh_token.reveal()}
+        case "client_credentials":
+            return {**dict(provider.token_parameters), "grant_type": "client_credentials"}
+        case "jwt_bearer":
+            if not grant_assertion:
+                return _refused("the assertion of the grant is missing", "set private_key")
+            asserted = {"grant_type": JWT_BEARER, "assertion": grant_assertion.reveal()}
+            return {**dict(provider.token_parameters), **asserted}
+        case _:
+            assert_never(provider.grant)
 
 
 def as_client(
@@ -152,6 +174,8 @@ def _client_authentication(
     """Return the headers and the parameters of the configured method."""
     client_id = request.client_id
     method = request.provider.client_auth
+    if method == "none" and request.provider.grant == "jwt_bearer":
+        return {}, {}  # the assertion says who asks, and needs no client beside it (RFC 7523 section 2.1)
     if not client_id:
         return _refused("the client_id is missing", "set client_id in the credential's entry or in the document")
     if method == "none" or (request.provider.secret_optional and not (request.client_secret or assertion)):

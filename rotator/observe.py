@@ -7,20 +7,19 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rotator.errors import EscrowCorrupt, RotatorError, StoreError, StoreUnavailable
+from rotator.documents import stored_digest
+from rotator.errors import EscrowCorrupt, RotatorError, SecretNotFound, StoreError, StoreUnavailable
 from rotator.ledger import SecretLedger, provider_key, secret_key
-from rotator.model import Document, Malformed
+from rotator.model import Document
 from rotator.policy import Situation
 from rotator.received import opened
-from rotator.records import digest_of
-from rotator.redact import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from rotator.cooldowns import Cooldowns
-    from rotator.model import Actor, Credential, Versioned
+    from rotator.model import Actor, Credential, Provider, Versioned
     from rotator.policy import Waiting
     from rotator.ports import Clock, Escrow, Seal, SecretStore, StateStore, Stored
     from rotator.records import ProviderRecord, SealedEntry, StateRecord
@@ -101,7 +100,10 @@ class Observer:
         """
         at = self.clock.now()
         store = self.stores[credential.store]
-        stored = self.retrier.call(lambda: store.read(credential.secret))
+        try:
+            stored = self.retrier.call(lambda: store.read(credential.secret))
+        except SecretNotFound as error:
+            raise _not_found(credential, error) from None
         ledger = SecretLedger(self.state, stored.identity, self.retrier)
         ledger.load()
         provider = self.cooldowns.record(provider_key_of(credential, stored))
@@ -148,7 +150,7 @@ class Observer:
                 results.append(
                     self._attempted(credential, horizon_s=horizon_s, force=force)
                     if again or not isinstance(unread, StoreError)
-                    else unread
+                    else _not_found(credential, unread)
                 )
                 continue
             try:
@@ -183,7 +185,7 @@ class Observer:
             stored=stored,
             record=ledger.record,
             provider=provider,
-            waiting=self._waiting(ledger.record, stored),
+            waiting=self._waiting(credential, ledger.record, stored),
             now=self.clock.now(),
             holder=self.actor.holder,
             place=self.escrow.place,
@@ -191,32 +193,36 @@ class Observer:
         )
         return Observed(situation, ledger, provider_key_of(credential, stored), at)
 
-    def _waiting(self, record: StateRecord, stored: Versioned) -> tuple[Waiting, ...]:
+    def _waiting(self, credential: Credential, record: StateRecord, stored: Versioned) -> tuple[Waiting, ...]:
         """Open what waits; an entry that does not open matters only when it may succeed the token in the document."""
         found = []
         for entry in self.retrier.call(lambda: self.escrow.waiting(record)):
             try:
                 found.append(opened(entry, self.seal))
             except EscrowCorrupt:
-                if self._may_succeed(entry, record, stored):
+                if self._may_succeed(entry, record, stored, credential.provider):
                     raise
         return tuple(found)
 
     @staticmethod
-    def _may_succeed(entry: SealedEntry, record: StateRecord, stored: Versioned) -> bool:
+    def _may_succeed(entry: SealedEntry, record: StateRecord, stored: Versioned, provider: Provider) -> bool:
         """Return whether the token in the document must not be sent before somebody has seen to this entry.
 
         What a damaged entry says of its parent is not to be believed: while the token is in doubt, any may be its
         successor.
         """
-        if isinstance(stored.content, Malformed):
-            return False
-        token = stored.content.fields.get("refresh_token")
-        if not isinstance(token, str):
-            return False
-        digest = digest_of(Secret(token))
+        digest = "" if provider.stands else stored_digest(stored, provider)
+        if not digest:
+            return False  # nothing can be spent
         claim = record.claim_on(digest)
         return entry.parent == digest or (claim is not None and claim.outcome == "open")
+
+
+def _not_found(credential: Credential, error: StoreError) -> StoreError:
+    """Return the error with the command that mends it: where the grant stands, there is nothing to put."""
+    if not (isinstance(error, SecretNotFound) and credential.provider.stands):
+        return error
+    return SecretNotFound(error.message, hint=error.hint.replace("rotator put NAME", "rotator login NAME"))
 
 
 def provider_key_of(credential: Credential, stored: Versioned) -> str:

@@ -7,12 +7,12 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Literal
 
 from rotator import policy
-from rotator.documents import OWN_FIELDS, instant, parse_document, seconds, stored_tokens
+from rotator.documents import OWN_FIELDS, instant, parse_document, presented_digest, seconds, stored_tokens
 from rotator.errors import Refused, SecretNotFound
 from rotator.ledger import SecretLedger
 from rotator.model import Document, Malformed, Versioned
 from rotator.record_changes import mark, on_claim, take_out
-from rotator.records import DISCARDED, digest_of
+from rotator.records import DISCARDED
 
 if TYPE_CHECKING:
     from rotator.model import Credential, StoredTokens
@@ -43,7 +43,8 @@ class Operations:
         response = parse_document(text)
         if isinstance(response, Malformed):
             raise Refused(
-                f"the token response cannot be used: {response.problem}", hint="put the provider's JSON answer"
+                f"the token response cannot be used: {response.problem}",
+                hint=f"put the provider's JSON answer: rotator put {credential.name} FILE",
             )
         store = self.app.stores[credential.store]
         try:
@@ -53,10 +54,11 @@ class Operations:
         document = self._merged(response, current)
         tokens = stored_tokens(replace(_NOWHERE, content=document), credential.provider)
         if isinstance(tokens, Malformed):
-            raise Refused(f"the token response cannot be used: {tokens.problem}", hint="offline access must be granted")
+            what = f"the token response cannot be used: {tokens.problem}"
+            raise Refused(what, hint=f"log in again, with offline access: {credential.login}")
         if current:
             self._refuse_spent(current, tokens, credential)
-        audit_digest = self.app.seal.audit_digest(tokens.refresh_token.reveal())
+        audit_digest = self._audit_digest(tokens)
         self.app.trail.prove_writable()
         written = store.compare_and_swap(
             credential.secret,
@@ -113,19 +115,19 @@ class Operations:
         if isinstance(tokens, Malformed):
             raise Refused(f"the secret of {credential.name} cannot be used: {tokens.problem}", hint=_put(credential))
         app.trail.prove_writable()
-        digest = digest_of(tokens.refresh_token)
+        digest = presented_digest(tokens)
         ledger = SecretLedger(app.state, stored.identity, app.retrier)
         claim = ledger.load().claim_on(digest)
         if word == "replay":
             self._allow_replay(credential, ledger, claim)
-            done = "its refresh token may be presented one more time"
+            done = f"its refresh token may be presented one more time: rotator once --name {credential.name}"
         elif word == "discard":
             self._discard(credential, ledger, claim)
-            done = "the rotation in doubt is given up; put a new token set"
+            done = f"the rotation in doubt is given up; {credential.login_again}"
         else:
             self._clear(credential, ledger, claim, digest)
-            done = "the latch or pause is cleared"
-        audit_digest = app.seal.audit_digest(tokens.refresh_token.reveal())
+            done = f"the latch or pause is cleared; try it: rotator once --name {credential.name}"
+        audit_digest = self._audit_digest(tokens)
         app.trail.record("credential.resolved", credential, reason=word, refresh_token_digest=audit_digest)
         return done
 
@@ -159,11 +161,11 @@ class Operations:
     def _clear(credential: Credential, ledger: SecretLedger, claim: Claim | None, digest: str) -> None:
         held = ledger.record.hold is not None and ledger.record.hold.digest == digest
         if claim is not None and claim.outcome == "open":
-            raise Refused(f"{credential.name} is in doubt, not latched", hint="--replay or --discard")
+            raise Refused(f"{credential.name} is in doubt, not latched", hint=_either(credential))
         if claim is not None and claim.error == DISCARDED:
             raise Refused(f"the rotation of {credential.name} was given up", hint=_put(credential))
         if not held and (claim is None or claim.outcome != "rejected"):
-            raise Refused(f"{credential.name} is not latched: there is nothing to clear")
+            raise Refused(f"{credential.name} is not latched: there is nothing to clear", hint=_see(credential))
 
         def cleared(record: StateRecord) -> StateRecord:
             standing = record.claim_on(digest)
@@ -172,6 +174,9 @@ class Operations:
             return replace(record, hold=None)
 
         ledger.change(cleared)
+
+    def _audit_digest(self, tokens: StoredTokens) -> str | None:
+        return self.app.seal.audit_digest(tokens.refresh_token.reveal()) if tokens.refresh_token else None
 
     def _free(self, credential: Credential, record: StateRecord) -> None:
         lease = record.held_by_other("", self.app.surroundings.clock.now())
@@ -196,15 +201,16 @@ class Operations:
 
     def _refuse_spent(self, current: Versioned, tokens: StoredTokens, credential: Credential) -> None:
         record = SecretLedger(self.app.state, current.identity, self.app.retrier).load()
-        claim = record.claim_on(digest_of(tokens.refresh_token))
+        claim = record.claim_on(presented_digest(tokens))
         if claim is None:
             return
         if claim.outcome == "rejected":
             raise Refused(
                 f"the provider rejected this very refresh token ({claim.error})",
-                hint=f"log in again for a new one, or rotator resolve {credential.name} --clear",
+                hint=f"log in again for a new one ({credential.login}), or rotator resolve {credential.name} --clear",
             )
-        raise Refused("this refresh token was already presented to the provider", hint="log in again for a new one")
+        what = "this refresh token was already presented to the provider"
+        raise Refused(what, hint=f"log in again for a new one: {credential.login}")
 
 
 _NOWHERE = Versioned(identity="", version="", created_at=None, content=Document({}))
@@ -212,10 +218,17 @@ _NOWHERE = Versioned(identity="", version="", created_at=None, content=Document(
 
 def _in_doubt(credential: Credential, claim: Claim | None) -> Claim:
     if claim is None or claim.outcome != "open":
-        hint = f"see: rotator explain {credential.name}"
-        raise Refused(f"no rotation of {credential.name} is in doubt", hint=hint)
+        raise Refused(f"no rotation of {credential.name} is in doubt", hint=_see(credential))
     return claim
 
 
 def _put(credential: Credential) -> str:
     return credential.login_again
+
+
+def _see(credential: Credential) -> str:
+    return f"see: rotator explain {credential.name}"
+
+
+def _either(credential: Credential) -> str:
+    return f"rotator resolve {credential.name} --replay, or rotator resolve {credential.name} --discard"

@@ -9,6 +9,7 @@ from rotator import policy
 from rotator.errors import slug
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from rotator.errors import RotatorError
@@ -145,9 +146,15 @@ def sent_nothing(result: object) -> bool:
     return isinstance(result, Fresh) or (isinstance(result, Deferred) and result.reason == "held")
 
 
+def exit_code(results: Iterable[Outcome]) -> int:
+    """Return how a pass ends: 1 if a person is needed, else 75 if something is to be run again, else 0."""
+    kinds = {type(outcome) for outcome in results}
+    return 1 if Failed in kinds else 75 if Deferred in kinds else 0
+
+
 def of_error(name: str, error: RotatorError, retry_at: datetime | None = None) -> Outcome:
     """Return the outcome of a failure of ours: temporary ones are put off, the others need a person."""
     reason = slug(type(error))
     if error.then == "give_up":
-        return Failed(name, reason, error.message, error.hint, retry_at)
+        return Failed(name, reason, error.message, error.hint_for(name), retry_at)
     return Deferred(name, reason, retry_at, str(error))

@@ -19,6 +19,7 @@ from rotator.grants import GrantIndex
 from rotator.job import Job
 from rotator.model import Malformed
 from rotator.observe import Observed, ProviderReads
+from rotator.progress import many, unwatched
 from rotator.rotation import GOOD_FOR_S
 from rotator.schedule import Planned, latest_starts, timing
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rotator.observe import Observer
     from rotator.outcomes import Outcome
     from rotator.ports import Clock
+    from rotator.progress import Progress
     from rotator.rotation import Rotation
 
 LISTEN_S = 1.0
@@ -68,6 +70,7 @@ class Passes:
         force: bool = False,
         index: GrantIndex | None = None,
         among: Sequence[Credential] = (),
+        progress: Progress = unwatched,
     ) -> list[tuple[Credential, Observed | RotatorError]]:
         """Read every credential, in parallel, and find those that share a grant. Spends nothing, writes nothing.
 
@@ -79,16 +82,16 @@ class Passes:
         endpoints = {normal(credential.provider.token_endpoint) for credential in credentials}
         asked = {credential.name for credential in credentials}
         others = [one for one in among if normal(one.provider.token_endpoint) in endpoints and one.name not in asked]
-        seen = self._read([*credentials, *others], horizon_s, force=force)
+        seen = self._read([*credentials, *others], horizon_s, force=force, progress=progress)
         index = GrantIndex() if index is None else index
         for credential, observed in seen:
             if isinstance(observed, Observed):
                 self.budget.learn(observed.provider_key, credential.provider.rate_limit)
-                index.add(credential.name, observed.situation.stored, observed.situation.record)
+                index.add(credential, observed.situation.stored, observed.situation.record)
         return [(credential, _with_sharer(index, observed)) for credential, observed in seen[: len(credentials)]]
 
     def _read(
-        self, credentials: Sequence[Credential], horizon_s: float, *, force: bool
+        self, credentials: Sequence[Credential], horizon_s: float, *, force: bool, progress: Progress
     ) -> list[tuple[Credential, Observed | RotatorError]]:
         """Read credentials: a few singly, so that they can be acted on at once, many with few calls."""
         providers = ProviderReads(self.observer.cooldowns, self.clock, GOOD_FOR_S)
@@ -108,13 +111,13 @@ class Passes:
                 return [Defect.of(error)] * len(several)
 
         chunks = list(self._chunks(credentials, singly=len(credentials) < BULK_FROM))
+        doing, count = f"reading {many(len(credentials), 'credential')}", len(credentials)
+        progress(doing, 0, count)
+        found: dict[str, Observed | RotatorError] = {}
         with ThreadPoolExecutor(self.workers, thread_name_prefix="look") as pool:
-            answers = list(pool.map(read, chunks))
-        found = {
-            credential.name: observed
-            for chunk, results in zip(chunks, answers, strict=True)
-            for credential, observed in zip(chunk, results, strict=True)
-        }
+            for chunk, results in zip(chunks, pool.map(read, chunks), strict=True):
+                found |= {one.name: observed for one, observed in zip(chunk, results, strict=True)}
+                progress(doing, len(found), count)
         return [(credential, found[credential.name]) for credential in credentials]
 
     def _chunks(self, credentials: Sequence[Credential], *, singly: bool) -> Iterator[list[Credential]]:
@@ -142,8 +145,9 @@ class Passes:
         answers_by: datetime | None = None,
         among: Sequence[Credential] = (),
         compared: Mapping[str, str] | None = None,
+        seen: Callable[[Credential, Observed | RotatorError], None] = lambda _, __: None,
         tell: Callable[[Outcome], None] = lambda _: None,
-        saw: Callable[[Sequence[tuple[Credential, Observed | RotatorError]]], None] | None = None,
+        progress: Progress = unwatched,
     ) -> list[Outcome]:
         """Make one pass.
 
@@ -154,8 +158,8 @@ class Passes:
             among: As for `look`.
             compared: By credential, the version of its document that was compared with those of all others already;
                 another one is left to who compares (`changed`).
+            seen: Called with each credential that is asked for, and what was read of it or why it could not be.
             tell: Called with each outcome as it comes.
-            saw: Called with what was read of all, before anything becomes of it.
         """
         results: list[Outcome] = []
 
@@ -185,14 +189,18 @@ class Passes:
                 quotas=self.quotas,
                 judge=index.judged,
             )
-            seen = self.look(credentials, horizon_s=horizon_s, force=force, among=among, index=index)
-            if saw:
-                saw(seen)
-            for credential, observed in self._started_early(seen):
+            looked = self.look(
+                credentials, horizon_s=horizon_s, force=force, among=among, index=index, progress=progress
+            )
+            for credential, observed in self._started_early(looked):
+                seen(credential, observed)
                 outcome = _changed(observed, pinned) or self._begin(dispatcher, credential, observed, pinned)
                 if outcome:
                     done(outcome)
+            settled = len(results)
             while not dispatcher.idle:
+                jobs = len(looked) - settled
+                progress(f"rotating {many(jobs, 'credential')}", len(results) - settled, jobs)
                 over = stop.wanted or (ends is not None and self.clock.now() > ends)
                 opens = None if over else dispatcher.pump()
                 if over:

@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, assert_never
 
 from rotator import policy
-from rotator.documents import stored_tokens
+from rotator.documents import presented_digest, stored_tokens
 from rotator.errors import RotatorError
 from rotator.forecast import DAY_S, Forecast, Upcoming, forecast
 from rotator.model import Malformed, StoredTokens
 from rotator.observe import client_id_of
-from rotator.records import digest_of
 from rotator.schedule import timing
 from rotator.status import row
 
@@ -99,7 +98,7 @@ def _foreseen(credential: Credential, observed: Observed | RotatorError, now: da
         shown = row(credential, observed)
         return Apart(credential.name, shown.provider, shown.state, shown.reason)
     grant = situation.record.grant
-    grant_ends_at = grant.expires_at if grant and grant.digest == digest_of(tokens.refresh_token) else None
+    grant_ends_at = grant.expires_at if grant and grant.digest == presented_digest(tokens) else None
     lifetime_s = _lifetime_s(credential, tokens)
     rest_s = credential.provider.earliest_refresh_s
     rested_at = tokens.issued_at + timedelta(seconds=rest_s) if tokens.issued_at and rest_s else None

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from importlib.metadata import EntryPoint
 
+MOST_NAMED = 40
+"""How many known names a hint lists: all keys of a section, and not a fleet, which pushes the error off the screen."""
+
 Family = Literal["stores", "state", "profiles", "notifiers"]
 """The families of plug-ins; the entry-point group of a family is `rotator.<family>`."""
 
@@ -79,7 +82,8 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(names)}" if names else "none is defined"
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return f"known: {', '.join(names[:MOST_NAMED])}{more}" if names else "none is defined"
 
 
 _SINGULAR: dict[Family, str] = {

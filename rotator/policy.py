@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from rotator.documents import stated_issue, stored_tokens
+from rotator.documents import presented_digest, stated_issue, stored_tokens
 from rotator.model import Malformed
 from rotator.records import DISCARDED, digest_of
 from rotator.schedule import Timing, timing
@@ -194,11 +194,10 @@ def decide(situation: Situation) -> Decision:
     was presented before; whether anything is due at all; and what stands in the way of a refresh that is due.
     """
     stored, record = situation.stored, situation.record
-    name = situation.credential.name
     tokens = stored_tokens(stored, situation.credential.provider)
     if isinstance(tokens, Malformed):
-        return Unusable(f"the secret cannot be used: {tokens.problem}", f"rotator put {name}")
-    digest = digest_of(tokens.refresh_token)
+        return Unusable(f"the secret cannot be used: {tokens.problem}", situation.credential.seed)
+    digest = presented_digest(tokens)
     recover = _recover(situation, tokens, digest)
     if recover:
         return _unless_held(situation) or recover

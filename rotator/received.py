@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from rotator.documents import instant, merged, seconds, stated_issue, stored_tokens
+from rotator.documents import instant, merged, presented_digest, seconds, stated_issue, stored_tokens
 from rotator.errors import (
     EscrowCorrupt,
     SealBroken,
@@ -235,7 +235,7 @@ class WriteBack:
         tokens = stored_tokens(current, credential.provider)
         if isinstance(tokens, Malformed):
             raise _no_longer_a_document(credential, current)
-        stored = digest_of(tokens.refresh_token)
+        stored = presented_digest(tokens)
         if received.rotated:
             # Anything else was written by our own lost write, or by a person.
             return stored == received.parent or stored in spent

@@ -11,14 +11,10 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from rotator.model import Document
 from rotator.redact import Secret, as_bytes
 from rotator.stored_values import Digest, Instant, Tries, stored
-
-if TYPE_CHECKING:
-    from rotator.model import Versioned
 
 ClaimOutcome = Literal["open", "settled", "rejected"]
 
@@ -48,13 +44,12 @@ def digest_of(token: Secret) -> str:
     rotated key, would not recognise each other's claims and spend a token twice. Audit events carry another digest
     with a secret key (`rotator.audit`).
     """
-    return hmac.digest(_DIGEST_KEY, as_bytes(token.reveal()), "sha256").hex()[:32]
+    return digest_of_text(token.reveal())
 
 
-def stored_digest(stored: Versioned) -> str:
-    """Return the digest of the refresh token that a document holds; empty when it holds none."""
-    token = stored.content.fields.get("refresh_token") if isinstance(stored.content, Document) else None
-    return digest_of(Secret(token)) if isinstance(token, str) and token else ""
+def digest_of_text(text: str) -> str:
+    """Return the digest of what is claimed and no secret; as `digest_of`."""
+    return hmac.digest(_DIGEST_KEY, as_bytes(text), "sha256").hex()[:32]
 
 
 @stored

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from rotator import outcomes, policy
 from rotator.errors import RotatorError
+from rotator.progress import many, unwatched
 
 if TYPE_CHECKING:
     from rotator.outcomes import Outcome
+    from rotator.progress import Progress
     from rotator.wiring import App
 
 
-def replay_all(app: App) -> list[Outcome]:
+def replay_all(app: App, progress: Progress = unwatched) -> list[Outcome]:
     """Write back every entry whose credential is configured and whose document still needs it.
 
     Returns:
@@ -28,7 +30,9 @@ def replay_all(app: App) -> list[Outcome]:
         return []
     results: list[Outcome] = []
     unread: dict[str, RotatorError] = {}
-    for credential, observed in app.passes.look(app.credentials):
+    count = len(wanted)
+    for credential, observed in app.passes.look(app.credentials, progress=progress):
+        progress(f"writing {many(count, 'token set')} back", len(results), count)
         if isinstance(observed, RotatorError):
             unread[credential.name] = observed
         elif observed.situation.stored.identity in wanted:
@@ -47,7 +51,7 @@ def replay_all(app: App) -> list[Outcome]:
             entry.credential,
             "not_configured",
             f"tokens of {entry.identity} wait in escrow, and no credential names that secret",
-            "add the credential to the configuration",
+            "add the credential to the configuration, then: rotator escrow replay",
         )
         for entry in left
         if entry.credential not in unread

@@ -30,7 +30,7 @@ def revoke(calls: ProviderCalls) -> None:
     between its answer and the latch, the next refresh is refused, and latches it then.
 
     Raises:
-        Refused: The document holds no token set, somebody is at work on it, or tokens for it wait in escrow.
+        Refused: The document holds no refresh token, somebody is at work on it, or tokens for it wait in escrow.
         LoginFailed: The provider has no such endpoint, or refused; the token has to be taken for alive.
         ProviderUnreachable: No answer; likewise.
         StoreError: The secret or its record cannot be read or written.
@@ -41,7 +41,13 @@ def revoke(calls: ProviderCalls) -> None:
     stored = app.retrier.call(lambda: store.read(credential.secret))
     tokens = stored_tokens(stored, credential.provider)
     if isinstance(tokens, Malformed):
-        raise Refused(f"the secret of {credential.name} cannot be used: {tokens.problem}")
+        raise Refused(f"the secret of {credential.name} cannot be used: {tokens.problem}", hint=credential.login_again)
+    token = tokens.refresh_token
+    if token is None:
+        raise Refused(
+            f"{credential.name} has no refresh token to revoke: its grant is the client's own",
+            hint="take the client's key or secret away at the provider",
+        )
     ledger = SecretLedger(app.state, stored.identity, app.retrier)
     record = ledger.load()
     lease = record.held_by_other("", app.surroundings.clock.now())
@@ -54,14 +60,14 @@ def revoke(calls: ProviderCalls) -> None:
     if not endpoint:
         hint = "set revocation_endpoint, or issuer; or end the grant in the provider's own pages"
         raise LoginFailed(f"{credential.provider.name} has no revocation_endpoint", hint=hint)
-    audit_digest = app.seal.audit_digest(tokens.refresh_token.reveal())
+    audit_digest = app.seal.audit_digest(token.reveal())
     app.trail.prove_writable()
-    parameters = {"token": tokens.refresh_token.reveal(), "token_type_hint": "refresh_token"}
-    reply = calls.post(endpoint, parameters, tokens.refresh_token)
+    parameters = {"token": token.reveal(), "token_type_hint": "refresh_token"}
+    reply = calls.post(endpoint, parameters, token)
     if reply.status != OK:
         what = f"it was not revoked, and has to be taken for alive: {told(reply, read_json(reply))}"
         raise LoginFailed(what, hint=f"try again: rotator revoke {credential.name}")
-    digest, rotation_id = digest_of(tokens.refresh_token), app.surroundings.ids.new_id()
+    digest, rotation_id = digest_of(token), app.surroundings.ids.new_id()
 
     def revoked(record: StateRecord) -> StateRecord:
         now = app.surroundings.clock.now()

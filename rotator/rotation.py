@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from rotator import outcomes, policy
 from rotator.attempt import Attempt
-from rotator.documents import stored_tokens
+from rotator.documents import presented_digest, stored_tokens
 from rotator.errors import LeaseHeld, LeaseLost, RotatorError
 from rotator.model import Document, Malformed, Refreshed, RefreshRequest
 from rotator.observe import client_id_of
 from rotator.received import Received
 from rotator.record_changes import ClaimRefused, claim, on_claim, take_lease
-from rotator.records import Claim, digest_of
+from rotator.records import Claim
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -147,13 +147,13 @@ class Rotation:
         if leave_by and self.clock.now() > leave_by:
             return outcomes.Deferred(credential.name, "slot_missed", self.clock.now())
         request = self._request(credential, observed, due.tokens)
-        attempt = self._attempt(observed, digest=digest_of(due.tokens.refresh_token), rotation_id=self.ids.new_id())
+        attempt = self._attempt(observed, digest=presented_digest(due.tokens), rotation_id=self.ids.new_id())
         if not self.escrow.shared:
             # A shared escrow is proven by the claim, which is written to the same place.
             self.escrow.prove_writable()
         attempt = self._claim(attempt, due)
         try:
-            if due.again and self._successor_appeared(attempt):
+            if due.again and not credential.provider.stands and self._successor_appeared(attempt):
                 raise LeaseLost(f"{credential.name}: its successor, or another login, has appeared")
             answer, attempt = self._exchange(attempt, due, request, leave_at, leave_by)
         except SlotMissed as missed:
@@ -179,17 +179,19 @@ class Rotation:
             client_secret=credential.client_secret() or tokens.client_secret,
             private_key=credential.private_key(),
             scope=credential.scope,
-            granted_scope=tokens.scope,
-            id_token=tokens.id_token,
+            # What the client's own grant brought the last time binds nobody.
+            granted_scope=None if credential.provider.stands else tokens.scope,
+            id_token=None if credential.provider.stands else tokens.id_token,
         )
 
     def _attempt(self, observed: Observed, *, digest: str, rotation_id: str) -> Attempt:
         """Gather what the steps share. Computing the audit digest proves the seal key before anything is claimed."""
+        audit_digest = self.seal.audit_digest(_presented_text(observed))
         return Attempt(
             observed=observed,
             digest=digest,
             rotation_id=rotation_id,
-            audit_digest=self.seal.audit_digest(_presented_text(observed)),
+            audit_digest=None if observed.situation.credential.provider.stands else audit_digest,
             started_at=self.clock.now(),
         )
 
@@ -235,7 +237,7 @@ class Rotation:
             return True
         stored = self.observer.stores[attempt.credential.store].read(attempt.credential.secret)
         tokens = stored_tokens(stored, attempt.credential.provider)
-        return isinstance(tokens, Malformed) or digest_of(tokens.refresh_token) != attempt.digest
+        return isinstance(tokens, Malformed) or presented_digest(tokens) != attempt.digest
 
     def _exchange(
         self,

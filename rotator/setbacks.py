@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
 from rotator import outcomes, policy
-from rotator.documents import stored_tokens
+from rotator.documents import presented_digest, stored_digest, stored_tokens
 from rotator.errors import RotatorError, StoreError
 from rotator.model import InDoubt, Malformed, Misconfigured, RateLimited, Rejected, Setback, Unavailable
 from rotator.received import sealed_reply
 from rotator.record_changes import give_back, latch, mark, on_claim, release
-from rotator.records import Hold, SealedEntry, digest_of, stored_digest
+from rotator.records import Hold, SealedEntry
 from rotator.schedule import timing
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class Setbacks:
 
         It is written now if the state takes it, and holds for this process if not.
         """
-        digest = stored_digest(observed.situation.stored)
+        digest = stored_digest(observed.situation.stored, observed.situation.credential.provider)
         if digest not in self._unnoted:
             return observed
         error, reported = self._unnoted[digest]
@@ -239,7 +239,7 @@ class Setbacks:
         tokens = stored_tokens(current, credential.provider)
         if isinstance(tokens, Malformed):
             return False
-        return attempt.observed.ledger.record.claim_on(digest_of(tokens.refresh_token)) is None
+        return attempt.observed.ledger.record.claim_on(presented_digest(tokens)) is None
 
     def _hold_in_doubt(self, attempt: Attempt, answer: InDoubt) -> Hold | None:
         """Return the pause before one more try: none inside a replay window, and none beyond the access token's end."""

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
 from rotator.aftermath import grant_after, pause_after
-from rotator.documents import stored_tokens
+from rotator.documents import presented_digest, stored_digest, stored_tokens
 from rotator.errors import EscrowUnavailable, LeaseHeld, RotatorError, StoreError
 from rotator.ledger import CheckedWriter
 from rotator.model import Malformed
 from rotator.received import sealed_tokens
 from rotator.record_changes import ClaimRefused, mark, release, spent_before, take_lease, take_out, with_done
-from rotator.records import Done, digest_of, stored_digest
+from rotator.records import Done
 from rotator.schedule import timing
 from rotator.setbacks import PAUSE_S, let_go
 
@@ -188,7 +188,8 @@ class Settling:
         if standing is None or standing.tries > attempt.tries or record.newest != attempt.digest:
             return False  # a later try is out, or the grant has gone on
         ours = record.last is not None and record.last.version_after == current.version
-        return ours and record.grant is not None and record.grant.digest == stored_digest(current)
+        shown = stored_digest(current, attempt.credential.provider)
+        return ours and record.grant is not None and record.grant.digest == shown
 
     def _current(self, attempt: Attempt) -> Versioned:
         store = self.stores[attempt.credential.store]
@@ -244,8 +245,9 @@ class Settling:
         spent = spent_before(attempt.observed.ledger.record, received.parent)
         store = self.stores[credential.store]
         written = self.write_back.run(store, credential, stored, received, spent)
-        if stored_digest(written) != received.successor and self._replaces(attempt, written):
-            spent |= {stored_digest(written)}
+        shown = stored_digest(written, credential.provider)
+        if shown != received.successor and self._replaces(attempt, written):
+            spent |= {shown}
             written = self.write_back.run(store, credential, written, received, spent)
         return self._settle(attempt, received, written, warnings, swapped=True)
 
@@ -274,7 +276,7 @@ class Settling:
         tokens = stored_tokens(written, credential.provider)
         expires_at = None if isinstance(tokens, Malformed) else tokens.expires_at
         at_once = attempt.sends_nothing and self._due_at_once(attempt, tokens, now)
-        superseded = isinstance(tokens, Malformed) or digest_of(tokens.refresh_token) != received.successor
+        superseded = isinstance(tokens, Malformed) or presented_digest(tokens) != received.successor
         # Only our own swap proves that what waits for other tokens of this secret is overtaken.
         proven = swapped and not superseded and received.rotated
         others = {waiting.entry.parent for waiting in situation.waiting if proven} - {received.parent}

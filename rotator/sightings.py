@@ -11,10 +11,9 @@ from rotator import outcomes
 from rotator.aftermath import slides
 from rotator.cases import View, findings
 from rotator.conditions import NOTICE_S, Known
-from rotator.documents import stored_tokens
+from rotator.documents import stored_digest, stored_tokens
 from rotator.model import Malformed
 from rotator.observe import Observed
-from rotator.records import stored_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -146,7 +145,7 @@ def _of_pass(
         tokens = stored_tokens(stored, credential.provider)
         if not isinstance(tokens, Malformed):
             expires_at, issued_at = tokens.expires_at, tokens.issued_at
-        digest = stored_digest(stored)
+        digest = stored_digest(stored, credential.provider)
         grant = digest[:GRANT]
         if record.grant is not None and record.grant.digest == digest:
             since, ends = record.grant.since, record.grant.expires_at

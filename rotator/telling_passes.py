@@ -39,15 +39,14 @@ class PassTelling:
 
     app: App
     note: Callable[..., Any]
-    _seen: dict[str, tuple[Credential, Observed | RotatorError]] = field(default_factory=dict)
+    _looked_at: dict[str, tuple[Credential, Observed | RotatorError]] = field(default_factory=dict)
     _couriers: Couriers | None = None
 
-    def saw(self, seen: Sequence[tuple[Credential, Observed | RotatorError]]) -> None:
-        """Take over what was read at the beginning; nothing is kept where nobody is told."""
-        if self.app.told is not None:
-            self._seen.update((one[0].name, one) for one in seen)
+    def seen(self, credential: Credential, observed: Observed | RotatorError) -> None:
+        """Take over what a look found."""
+        self._looked_at[credential.name] = credential, observed
 
-    def became(self, outcome: Outcome) -> None:
+    def done(self, outcome: Outcome) -> None:
         """Tell of a rotation while the pass goes on."""
         told = self.app.told
         if told is None or not (told.of_rotations or told.own):
@@ -55,8 +54,8 @@ class PassTelling:
         if self._couriers is None:
             surroundings = self.app.surroundings
             self._couriers = Couriers(told, surroundings.clock, surroundings.ids, self.note)
-        if outcome.name in self._seen:
-            self._couriers.became(self._seen[outcome.name][0], outcome)
+        if outcome.name in self._looked_at:
+            self._couriers.became(self._looked_at[outcome.name][0], outcome)
 
     def finish(
         self, results: Sequence[Outcome], *, within_s: float = WITHIN_S, hurried: bool = False, last: bool = True
@@ -92,7 +91,7 @@ class PassTelling:
         surroundings = app.surroundings
         announcer = told.announcer(app.state, surroundings.clock, surroundings.ids, surroundings.randomness, self.note)
         view = view_of_pass(
-            self._seen.values(),
+            self._looked_at.values(),
             results,
             told.entries.since(),
             place_of(app.escrow),

@@ -59,7 +59,7 @@ class HttpTokenEndpoint:
 
     def warm_up(self, provider: Provider) -> None:
         """See `TokenEndpoint.warm_up`."""
-        if provider.client_auth == "private_key_jwt":
+        if provider.client_auth == "private_key_jwt" or provider.grant == "jwt_bearer":
             import rotator.client_assertion  # noqa: F401, PLC0415 - on use: few providers ask for signatures
         if provider.token_endpoint.startswith("https:"):
             with contextlib.suppress(OSError, ValueError):
@@ -116,8 +116,20 @@ class HttpTokenEndpoint:
         return signed_assertion(request, now=self._clock.now(), jwt_id=self._ids.new_id())
 
     def _prepared(self, request: RefreshRequest) -> HttpRequest | Misconfigured:
-        assertion = self.assertion(request)
-        return assertion if isinstance(assertion, Misconfigured) else build(request, assertion)
+        assertion, grant_assertion = self.assertion(request), self._grant_assertion(request)
+        if isinstance(assertion, Misconfigured):
+            return assertion
+        if isinstance(grant_assertion, Misconfigured):
+            return grant_assertion
+        return build(request, assertion, grant_assertion)
+
+    def _grant_assertion(self, request: RefreshRequest) -> Secret | Misconfigured | None:
+        """Return a fresh assertion where that is the grant."""
+        if request.provider.grant != "jwt_bearer":
+            return None
+        from rotator.client_assertion import signed_grant  # noqa: PLC0415 - as in `warm_up`
+
+        return signed_grant(request, now=self._clock.now(), jwt_id=self._ids.new_id())
 
     def _exchange(self, http: HttpRequest, wire: Wire) -> HttpReply:
         url = _target(http.url)

@@ -133,11 +133,11 @@ class _Findings:
     warnings: list[str] = field(default_factory=list)
 
 
-def carries_tokens(members: Members, presented: Secret) -> bool:
+def carries_tokens(members: Members, presented: Secret | None) -> bool:
     """Return whether tokens are in there that nobody has yet, whatever else the reply says."""
     for name in ("access_token", "refresh_token"):
         value = members.get(name)
-        if isinstance(value, str) and value and value != presented.reveal():
+        if isinstance(value, str) and value and not (presented and value == presented.reveal()):
             return True
     return False
 
@@ -156,6 +156,8 @@ def refreshed(
     if refresh_token is not None and not isinstance(refresh_token, str):
         return "its refresh_token is no text"
     findings = _Findings()
+    if refresh_token and request.provider.stands:
+        refresh_token = None  # nobody would present it (RFC 6749 section 4.4.3: it should not be there)
     if id_token is not None and not isinstance(id_token, str):
         findings.warnings.append("the id_token is no text and was left out")
         id_token = None
@@ -191,7 +193,7 @@ def _is_unicode(*texts: str | None) -> bool:
 
 
 def _token_type(members: Members, provider: Provider, findings: _Findings) -> str:
-    """Return the type as sent, or the configured default; anything but Bearer and that default is a problem."""
+    """Return the type as sent, or the configured default; anything but Bearer and the configured ones is a problem."""
     sent = members.get("token_type")
     default = provider.default_token_type
     if sent is None or sent == "":
@@ -200,7 +202,7 @@ def _token_type(members: Members, provider: Provider, findings: _Findings) -> st
             return default
         findings.problems.append("the reply names no token_type (set default_token_type: Bearer if it means that)")
         return ""
-    usable = {"bearer", (default or "").lower()}
+    usable = {"bearer", (default or "").lower(), *(name.lower() for name in provider.bearer_types)}
     if isinstance(sent, str) and sent.lower() in usable:
         return sent
     findings.problems.append(f"the token_type {sent if isinstance(sent, str) else 'is no text and'} is not supported")

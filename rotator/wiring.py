@@ -22,6 +22,7 @@ from rotator.ledger import provider_key
 from rotator.limits import Pace
 from rotator.observe import Observer
 from rotator.passes import Passes
+from rotator.progress import unwatched
 from rotator.received import WriteBack
 from rotator.retrying import Retrier
 from rotator.rotation import Rotation
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
     from rotator.metrics import Meters
     from rotator.model import Actor, Credential, Mode, Versioned
     from rotator.ports import AuditSink, Clock, Escrow, Ids, Randomness, SecretStore, StateStore, TokenEndpoint
+    from rotator.progress import Progress
     from rotator.redact import Secret
     from rotator.told import Told
+    from rotator.traces import Traces
 
 
 QUOTA_SLACK_S = 1.0
@@ -55,6 +58,7 @@ class Surroundings:
         env: Environment variables.
         pause_s: The shortest pause of a grant after a failure; only a demo with tokens of seconds makes it shorter.
         meters: What counts, where the process shows it; it outlives a reload.
+        traces: What traces rotations, where that is configured; it outlives a reload, too.
     """
 
     env: Mapping[str, str]
@@ -63,6 +67,7 @@ class Surroundings:
     randomness: Randomness
     pause_s: float = PAUSE_S
     meters: Meters | None = None
+    traces: Traces | None = None
 
     @classmethod
     def real(cls, env: Mapping[str, str]) -> Surroundings:
@@ -130,7 +135,7 @@ class App:
         raise ConfigError([Problem(self.settings.source, f"there is no credential {name!r}", hint)])
 
 
-def with_discovered(app: App) -> tuple[App, list[str], list[RotatorError]]:
+def with_discovered(app: App, progress: Progress = unwatched) -> tuple[App, list[str], list[RotatorError]]:
     """Return the parts with the credentials that the rules find now, for a run that ends soon.
 
     Returns:
@@ -138,7 +143,7 @@ def with_discovered(app: App) -> tuple[App, list[str], list[RotatorError]]:
     """
     if not app.rules:
         return app, [], []
-    found, notes, errors = gathered(app.rules, app.stores, app.credentials)
+    found, notes, errors = gathered(app.rules, app.stores, app.credentials, progress)
     return replace(app, credentials=[*app.credentials, *found]), notes, errors
 
 
@@ -158,8 +163,13 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
     clock, ids, randomness = surroundings.clock, surroundings.ids, surroundings.randomness
     kept = settings.without_credentials()  # the parts hold on to it, and to nothing that grows with the fleet
     adapters = Adapters(kept, surroundings)
-    meters = surroundings.meters
-    make = adapters.store if meters is None else lambda name: meters.store(adapters.store(name))
+    meters, traces = surroundings.meters, surroundings.traces
+
+    def make(name: str) -> SecretStore:
+        store = adapters.store(name)
+        store = traces.store(store) if traces else store
+        return meters.store(store) if meters else store
+
     stores = LazyStores(make, settings.stores)
 
     def read_secret(store: str, secret: str) -> Versioned:
@@ -172,10 +182,14 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
     retrier = Retrier(clock, randomness)
     actor = this_actor(mode)
     state = adapters.state()
+    state = traces.state(state) if traces else state
     escrow = adapters.escrow(state)
     seal = AesSeal(adapters.seal_key(state))
     sinks: list[AuditSink] = [audit_sink(entry) for entry in settings.audit]
     endpoint: TokenEndpoint = LateEndpoint(clock, ids)
+    if traces is not None:
+        sinks = [traces.sink(sink) for sink in sinks]
+        escrow, endpoint = traces.escrow(escrow), traces.endpoint(endpoint)
     if meters is not None:
         sinks += [meters.sink()] if sinks else []  # a trail without a sink refuses; one that only counts is none
         escrow, endpoint = meters.escrow(escrow), meters.endpoint(endpoint)
@@ -191,6 +205,7 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
     settling = Settling(stores, escrow, seal, trail, teller, write_back, cooldowns, retrier, clock, pause_s)
     setbacks = Setbacks(stores, escrow, seal, teller, cooldowns, retrier, clock, pause_s)
     rotation = Rotation(observer, settling, setbacks, cooldowns, escrow, seal, trail, endpoint, clock, ids)
+    rotation = traces.rotation_of(rotation) if traces else rotation
     budget = Budget(state, retrier, clock, cooldowns)
     for credential in resolved.credentials:
         if credential.client_id:  # else it stands in the document, and is learnt with that

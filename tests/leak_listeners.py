@@ -112,8 +112,8 @@ def _of_logs(hunt: Ear) -> Iterator[Listener]:
 def _of_audit(hunt: Ear) -> Iterator[Listener]:
     rendered, recorded = sinks.render, MemoryAudit.record
 
-    def render(event: Any) -> bytes:
-        line = rendered(event)
+    def render(event: Any, form: Any = "rotator") -> bytes:
+        line = rendered(event, form)
         hunt.saw("audit", line)
         return line
 

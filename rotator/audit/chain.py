@@ -1,8 +1,8 @@
 """The chain of an audit file: each line names the one before it, so that none is taken out, changed or moved unseen.
 
-A line ends with `"chain": "BEFORE.OWN"`: OWN is the digest of BEFORE and of the line without its chain, BEFORE is the
-OWN of the line before, or zeros where a file begins. So a changed line does not fit its own digest, and after a line
-that is gone, or stands elsewhere, the next one names another.
+A line ends with `"chain": "BEFORE.OWN"` and its braces: OWN is the digest of BEFORE and of the line without its chain,
+BEFORE is the OWN of the line before, or zeros where a file begins. So a changed line does not fit its own digest, and
+after a line that is gone, or stands elsewhere, the next one names another.
 
 It shows what was done by who did not know of it or had no time. Who may write the file can make all of it anew, or cut
 its end off: for that, keep the last link somewhere else now and then (`rotator audit verify`).
@@ -24,7 +24,7 @@ LENGTH = 32
 
 BEGINNING = "0" * LENGTH
 
-_CHAIN = re.compile(rb', "chain": "([0-9a-f]{%d})\.([0-9a-f]{%d})"\}\Z' % (LENGTH, LENGTH))
+_CHAIN = re.compile(rb', "chain": "([0-9a-f]{%d})\.([0-9a-f]{%d})"(\}\}?)\Z' % (LENGTH, LENGTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,15 @@ class Link:
         return self.own == _digest(self.before, self.content)
 
 
-def chained(line: bytes, before: str) -> tuple[bytes, str]:
-    """Return a line, one JSON object and its line feed, with its place in the chain, and its own digest."""
+def chained(line: bytes, before: str, depth: int = 1) -> tuple[bytes, str]:
+    """Return a line, one JSON object and its line feed, with its place in the chain, and its own digest.
+
+    Args:
+        depth: 2 puts the chain into the object that the line ends with, and that is not empty.
+    """
     content = line.rstrip(b"\n")
     own = _digest(before, content)
-    return content[:-1] + f', "chain": "{before}.{own}"}}\n'.encode(), own
+    return content[:-depth] + f', "chain": "{before}.{own}"'.encode() + content[-depth:] + b"\n", own
 
 
 def link_of(line: bytes) -> Link | None:
@@ -54,7 +58,7 @@ def link_of(line: bytes) -> Link | None:
     match = _CHAIN.search(line)
     if match is None:
         return None
-    return Link(match[1].decode(), match[2].decode(), line[: match.start()] + b"}")
+    return Link(match[1].decode(), match[2].decode(), line[: match.start()] + match[3])
 
 
 def _digest(before: str, content: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import json
 import os
 import select
 import stat
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotator.audit.appended_file import AppendedFile
 from rotator.audit.chain import BEGINNING, chained, link_of
+from rotator.audit.formats import CHAIN_DEPTH, MAPPINGS
 from rotator.errors import AuditUnavailable, RotatorError
 from rotator.private_files import flush, write_all
 from rotator.redact import MASK, Secret
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from rotator.audit.events import AuditEvent
+    from rotator.audit.formats import Format
 
 
 # ----------------------------------------------------------------------------------------------------- lines
@@ -58,13 +61,15 @@ def shown(value: object) -> Any:
             return f"<{type(value).__name__}>"
 
 
-def render(event: AuditEvent) -> bytes:
+def render(event: AuditEvent, form: Format = "rotator") -> bytes:
     """Return the event as one line of JSON in ASCII, its line feed included.
 
-    The common fields come first and always in the same order; a detail cannot take the place of one. What is None is
-    left out.
+    In rotator's own format the common fields come first and always in the same order; a detail cannot take the place of
+    one. What is None is left out. The others are made from that line, so that nothing reaches them unmasked.
     """
     line: str = _as_line().info(event.event, audited=event)
+    if form in MAPPINGS:
+        line = json.dumps(MAPPINGS[form](json.loads(line)))
     return f"{line}\n".encode()
 
 
@@ -112,10 +117,12 @@ class JsonlFileSink:
     Args:
         path: The file; made with mode 0600. Its folder is not made: a trail that quietly goes to a mistyped or
             unmounted folder is lost when it is asked for. A pipe or device works, but has nothing to flush.
+        form: What a line looks like (`rotator.audit.formats`).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, form: Format = "rotator") -> None:
         self._path = path
+        self._form: Format = form
         self._lock = threading.Lock()
         self._file: AppendedFile | None = None
         self._size = -1
@@ -131,7 +138,7 @@ class JsonlFileSink:
         Raises:
             AuditUnavailable: The line may not be on disk; a part of it may be, as a broken line.
         """
-        line = render(event)
+        line = render(event, self._form)
         with self._told():
             with self._lock:
                 file = self._ensure_open()
@@ -179,7 +186,7 @@ class JsonlFileSink:
             size = os.fstat(descriptor).st_size
             if size != self._size or file is not self._file:  # somebody else has written, or it is another file
                 self._link = _last_link(descriptor, size)
-            line, link = chained(line, self._link)
+            line, link = chained(line, self._link, CHAIN_DEPTH[self._form])
             # A full disk or a dead machine leaves half a line, which must not swallow this one.
             broken = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
             self._size = -1  # until it is written whole
@@ -226,10 +233,14 @@ class StreamSink:
     """Writes one line per event to a text stream and flushes it: for `path: "-"`, stderr. Thread-safe.
 
     What becomes of the line then is up to whoever reads the stream.
+
+    Args:
+        form: What a line looks like (`rotator.audit.formats`).
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, form: Format = "rotator") -> None:
         self._stream = stream
+        self._form: Format = form
         self._lock = threading.Lock()
 
     def warm_up(self) -> None:
@@ -242,7 +253,7 @@ class StreamSink:
         Raises:
             AuditUnavailable: The stream is closed, or nobody reads it.
         """
-        line = render(event).decode()
+        line = render(event, self._form).decode()
         with self._lock:
             try:
                 self._stream.write(line)

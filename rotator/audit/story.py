@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TOLD = {
-    "rotation.started": "is refreshed{why}: refresh token {refresh_token_digest} is presented{attempt}",
+    "rotation.started": "is refreshed{why}{presented}{attempt}",
     "rotation.succeeded": "has new tokens{took}: version {version_before} became {version_after}{ends}",
     "rotation.failed": "was not refreshed{why}{error}{again}",
     "rotation.in_doubt": "is in doubt{why}{error}: the refresh token may be spent, and its answer lost{again}",
@@ -25,6 +25,13 @@ TOLD = {
 
 def told(event: Mapping[str, Any]) -> str:
     """Return one event as a line: when, of which credential, what, and who saw to it."""
+    actor = event.get("actor")
+    who = f"{actor.get('mode', '?')} on {actor.get('host', '?')}" if isinstance(actor, dict) else "somebody"
+    return _printable(f"{event.get('ts', 'at an unknown time')}  {deed(event)} ({who})")
+
+
+def deed(event: Mapping[str, Any]) -> str:
+    """Return what an event says of its credential, in words."""
     kind = str(event.get("event", "an event without a name"))
     duration = event.get("duration_ms")
     parts = {
@@ -32,15 +39,21 @@ def told(event: Mapping[str, Any]) -> str:
         "error": _after(": ", event.get("error")),
         "again": _after("; again at ", event.get("retry_at")),
         "ends": _after(", until ", event.get("expires_at")),
+        "presented": _presented(event.get("refresh_token_digest")),
         "attempt": f", for the {_ordinal(event['attempt'])} time" if event.get("attempt", 1) != 1 else "",
         "took": f" after {duration} ms" if isinstance(duration, int) else "",
     }
-    named = {key: str(event.get(key, "unknown")) for key in ("refresh_token_digest", "version_before", "version_after")}
+    named = {key: str(event.get(key, "unknown")) for key in ("version_before", "version_after")}
     what = TOLD[kind].format(**parts, **named) if kind in TOLD else kind
-    actor = event.get("actor")
-    who = f"{actor.get('mode', '?')} on {actor.get('host', '?')}" if isinstance(actor, dict) else "somebody"
-    line = f"{event.get('ts', 'at an unknown time')}  {event.get('credential', '?')} {what} ({who})"
-    return "".join(character if character.isprintable() else "\ufffd" for character in line)  # a file may hold anything
+    return _printable(f"{event.get('credential', '?')} {what}")
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)  # a file may hold anything
+
+
+def _presented(digest: object) -> str:
+    return f": refresh token {digest} is presented" if digest else ""  # a standing grant presents none
 
 
 def _after(word: str, value: object) -> str:

@@ -12,9 +12,12 @@ def main() -> None:
     try:
         with paused():
             from rotator.cli.commands import run  # noqa: PLC0415 - so that a missing extra gets a clear answer
+            from rotator.cli.context import flush  # noqa: PLC0415 - likewise
     except ModuleNotFoundError as error:
         if error.name not in {"click", "rich"}:
             raise
         sys.stderr.write(f"rotator: {error.name} is not installed: pip install 'rotator[cli]'\n")
         sys.exit(2)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    flush()
+    sys.exit(code)

@@ -10,10 +10,12 @@ import click
 from rotator import __version__
 from rotator.cli import shown
 from rotator.cli.audits import audit
+from rotator.cli.completions import completion, credential_names
 from rotator.cli.context import Context, Exit, Interruption, chosen, exit_code, explain_error, say, warn
 from rotator.cli.escrows import escrow
 from rotator.cli.notifying import notify
-from rotator.cli.options import Span, shard_option
+from rotator.cli.options import Span, json_option, shard_option
+from rotator.cli.providers import providers
 from rotator.cli.single import login, put, resolve, revoke, token
 from rotator.cli.views import explain, plan, status
 from rotator.errors import ConfigError, Problem, RotatorError
@@ -21,7 +23,11 @@ from rotator.errors import ConfigError, Problem, RotatorError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rotator.last_pass import LastPass
+    from rotator.model import Credential
+    from rotator.observe import Observed
     from rotator.outcomes import Outcome
+    from rotator.progress import Progress
     from rotator.shards import Shard
     from rotator.telling_passes import PassTelling
     from rotator.wiring import App
@@ -33,21 +39,33 @@ LEVELS = ("debug", "info", "warning", "error")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code. Errors of ours become text; defects keep their traceback."""
+    """Run a command line and return its exit code. Errors of ours become text; defects keep their traceback.
+
+    With `--json` an error is one object on stdout as well: a program that reads a result finds one, whatever happens,
+    and a person finds the same text on stderr as ever.
+    """
+    as_json = "--json" in arguments
     try:
         code = rotator.main(list(arguments), prog_name="rotator", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         return int(leaving.exit_code)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        return Exit.INTERRUPTED
+    except (click.exceptions.Abort, KeyboardInterrupt) as error:
+        return _ended(error, Exit.INTERRUPTED, "", as_json=as_json)
     except click.ClickException as error:
         error.show()
-        return Exit.USAGE
+        return _ended(error, Exit.USAGE, "", as_json=as_json)
     except RotatorError as error:
         text, exit_ = explain_error(error)
-        warn(text)
-        return exit_
+        return _ended(error, exit_, text, as_json=as_json)
     return int(code or 0)
+
+
+def _ended(error: BaseException, code: Exit, text: str, *, as_json: bool) -> int:
+    if text:
+        warn(text)
+    if as_json:
+        say(shown.error_json(error, code))
+    return code
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,48 +78,54 @@ def run(arguments: Sequence[str]) -> int:
 def rotator(context: click.Context, config: str | None, log_level: str) -> None:
     """Keep shared OAuth 2.0 credentials fresh, and never spend a refresh token twice."""
     context.obj = Context(config, log_level)
+    context.call_on_close(context.obj.end)
 
 
 @rotator.command()
 @click.option("--seconds", type=click.IntRange(5, 3600), default=30, show_default=True, help="How long it runs.")
 @click.option("--credentials", type=click.IntRange(1, 500), default=6, show_default=True, help="How many it keeps.")
-def demo(seconds: int, credentials: int) -> int:
+@json_option
+def demo(seconds: int, credentials: int, as_json: bool) -> int:
     """Show the whole job on embedded parts: an authorization server, a store and the daemon."""
     try:
         from rotator.cli.demo import run_demo  # noqa: PLC0415 - Authlib, on use
     except ModuleNotFoundError as error:
         raise _missing(error) from None
-    return run_demo(seconds, credentials)
+    return run_demo(seconds, credentials, as_json=as_json)
 
 
 @rotator.command()
 @click.option("--live", is_flag=True, help="Also prove that secrets, state and endpoints can be used. Spends nothing.")
+@json_option
 @click.pass_obj
-def check(context: Context, live: bool) -> int:
+def check(context: Context, live: bool, as_json: bool) -> int:
     """Validate the configuration and print all problems."""
-    settings = context.settings
-    app = context.app("operator")
-    for warning in settings.warnings:
-        say(f"warning: {warning}")
-    if not live:
-        from rotator.rates import impossible_rates  # noqa: PLC0415 - on use: `check --live` goes by the documents
+    from rotator.live_check import Finding  # noqa: PLC0415 - on use, as below
 
-        for warning in impossible_rates(app.credentials, settings.origin):
-            say(f"warning: {warning}")
-        say(f"{settings.source}: no problem found in {_credentials(app)}")
-        return Exit.WELL
-    from rotator.live_check import live_check  # noqa: PLC0415 - on use
+    with context.watched() as progress:
+        settings = context.settings
+        app = context.app("operator", progress=progress)
+        findings = [Finding(warning, warning=True) for warning in settings.warnings]
+        if live:
+            from rotator.live_check import live_check  # noqa: PLC0415 - on use
 
-    findings = live_check(app)
-    for finding in findings:
-        say(f"{'warning: ' if finding.warning else ''}{finding.problem}")
+            findings += live_check(app, progress)
+        else:
+            from rotator.rates import impossible_rates  # noqa: PLC0415 - `--live` goes by the documents instead
+
+            findings += [Finding(one, warning=True) for one in impossible_rates(app.credentials, settings.origin)]
     faults = [finding for finding in findings if not finding.warning]
+    if as_json:
+        say(shown.check_json(settings.source, len(app.credentials), findings, live=live))
+    else:
+        for finding in findings:
+            say(f"{'warning: ' if finding.warning else ''}{finding.problem}")
+        if not faults:
+            what = f"{_credentials(app)} can be rotated" if live else f"no problem found in {_credentials(app)}"
+            say(f"{settings.source}: {what}")
     if any(not finding.temporary for finding in faults):
         return Exit.PERSON
-    if faults:
-        return Exit.TEMPORARY
-    say(f"{settings.source}: {_credentials(app)} can be rotated")
-    return Exit.WELL
+    return Exit.TEMPORARY if faults else Exit.WELL
 
 
 def _credentials(app: App) -> str:
@@ -134,10 +158,17 @@ def run_daemon(context: Context, shard: Shard | None) -> int:
 
 @rotator.command()
 @click.option("--horizon", type=Span(), default="15m", show_default=True, help="The time until the next pass.")
-@click.option("--name", "names", multiple=True, metavar="NAME", help="Only this credential; may be repeated.")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=credential_names,
+    help="Only this; may be repeated.",
+)
 @click.option("--force", is_flag=True, help="Refresh although not due. Overrides neither a latch nor a cooldown.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; send and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @shard_option
 @click.pass_obj
 def once(
@@ -150,40 +181,49 @@ def once(
     shard: Shard | None,
 ) -> int:
     """Make one pass: rotate all that falls due within the horizon. A name goes before the shard."""
-    app = context.app("once", None if names else shard)
-    credentials = chosen(app, names)
+    watchers: list[LastPass | PassTelling] = []
 
-    telling = _telling(app)
+    def seen(credential: Credential, observed: Observed | RotatorError) -> None:
+        for one in watchers:
+            one.seen(credential, observed)
 
     def tell(outcome: Outcome) -> None:
+        for one in watchers:
+            one.done(outcome)
         if not as_json:
             say(shown.outcome_line(outcome, dry_run=dry_run))
-        if telling and not dry_run:
-            telling.became(outcome)
 
-    with Interruption() as interruption:
-        if dry_run:
-            results = _looked_at(app, credentials, horizon, force)
-            for outcome in results:
-                tell(outcome)
-        else:
-            results = app.passes.run(
-                credentials,
-                horizon_s=horizon,
-                force=force,
-                stop=interruption.stop,
-                until=app.passes.until_in(max(horizon, LEAST_PASS_S)),
-                among=app.credentials,
-                tell=tell,
-                saw=telling.saw if telling else None,
-            )
+    with context.watched() as progress:
+        app = context.app("once", None if names else shard, progress, whole=not (names or dry_run))
+        credentials = chosen(app, names)
+        left, telling = _last_pass(context, app), None if dry_run else _telling(app)
+        watchers += filter(None, (left, telling))
+        with Interruption() as interruption:
+            if dry_run:
+                results = _looked_at(app, credentials, horizon, force, progress)
+                for outcome in results:
+                    tell(outcome)
+            else:
+                results = app.passes.run(
+                    credentials,
+                    horizon_s=horizon,
+                    force=force,
+                    stop=interruption.stop,
+                    until=app.passes.until_in(max(horizon, LEAST_PASS_S)),
+                    among=app.credentials,
+                    seen=seen,
+                    tell=tell,
+                    progress=progress,
+                )
     if as_json:
         say(shown.pass_json(results))
-    if telling and not dry_run:
+    code = context.exit_code(exit_code(outcome for outcome in results if not (dry_run and shown.is_due(outcome))))
+    code = Exit.INTERRUPTED if interruption.stop.wanted else code
+    if left:
+        left.ended(code)
+    if telling:
         telling.finish(results, hurried=interruption.stop.wanted)
-    if interruption.stop.wanted:
-        return Exit.INTERRUPTED
-    return context.exit_code(exit_code(outcome for outcome in results if not (dry_run and shown.is_due(outcome))))
+    return code
 
 
 def _telling(app: App) -> PassTelling | None:
@@ -195,11 +235,22 @@ def _telling(app: App) -> PassTelling | None:
     return PassTelling(app, warned)
 
 
-def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> list[Outcome]:
+def _last_pass(context: Context, app: App) -> LastPass | None:
+    """Return what takes down how the pass goes, where metrics are to be left of it."""
+    if app.surroundings.meters is None:
+        return None
+    from rotator.last_pass import last_pass  # noqa: PLC0415 - on use
+
+    return last_pass(app, lambda text: warn(f"rotator: {text}"), complete=not context.undiscovered)
+
+
+def _looked_at(
+    app: App, credentials: Sequence[Credential], horizon_s: float, force: bool, progress: Progress
+) -> list[Outcome]:
     from rotator import outcomes, policy  # noqa: PLC0415 - beside their use
 
     results: list[Outcome] = []
-    for credential, observed in app.passes.look(credentials, horizon_s=horizon_s, force=force):
+    for credential, observed in app.passes.look(credentials, horizon_s=horizon_s, force=force, progress=progress):
         if isinstance(observed, RotatorError):
             results.append(outcomes.of_error(credential.name, observed))
         else:
@@ -207,7 +258,21 @@ def _looked_at(app: Any, credentials: Any, horizon_s: float, force: bool) -> lis
     return results
 
 
-for _command in (audit, escrow, explain, login, notify, plan, put, resolve, revoke, status, token):
+for _command in (
+    audit,
+    completion,
+    escrow,
+    explain,
+    login,
+    notify,
+    plan,
+    providers,
+    put,
+    resolve,
+    revoke,
+    status,
+    token,
+):
     rotator.add_command(_command)
 
 

@@ -11,20 +11,28 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
+from rotator.adapters import new_meters, new_traces
 from rotator.bell import Stop
+from rotator.bounded import bounded
+from rotator.cli.bar import watched
 from rotator.collecting import paused
 from rotator.config.load import load_config
 from rotator.errors import ConfigError, Problem, Refused, RotatorError
+from rotator.plugins import suggestion
+from rotator.progress import unwatched
 from rotator.wiring import App, Surroundings, build, of_shard, with_discovered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
 
-    from rotator.config.model import Settings
+    from rotator.config.model import OtlpTraces, Settings
     from rotator.metrics import Meters
     from rotator.model import Credential, Mode
     from rotator.outcomes import Outcome
+    from rotator.progress import Progress
     from rotator.shards import Shard
+    from rotator.traces import Traces
 
 
 class Exit(IntEnum):
@@ -50,6 +58,7 @@ class Context:
     undiscovered: list[RotatorError] = field(default_factory=list)
     _settings: Settings | None = None
     _meters: Meters | None = None
+    _traces: tuple[OtlpTraces, Traces] | None = None
     _reloads: bool = False
 
     @property
@@ -65,27 +74,37 @@ class Context:
                 self._settings = load_config(path, self.env)
         return self._settings
 
-    def app(self, mode: Mode, shard: Shard | None = None) -> App:
+    def watched(self) -> AbstractContextManager[Progress]:
+        """Return what shows how far the work in its block is, on a terminal."""
+        return watched(self.env)
+
+    def app(
+        self, mode: Mode, shard: Shard | None = None, progress: Progress = unwatched, *, whole: bool = False
+    ) -> App:
         """Return the parts; for a command that ends, with the credentials that are found now.
 
         Why some could not be found is shown on stderr, and left in `undiscovered`.
 
         Args:
             shard: Leaves the credentials of other shards out.
+            whole: Whether this is a pass over all credentials, which leaves metrics where they are configured.
 
         Raises:
             ConfigError: The configuration cannot be used.
         """
+        progress("reading the configuration", 0, 0)
         surroundings = Surroundings.real(self.env)
-        if mode == "daemon" and self.settings.http:
-            self._meters = self._meters or _new_meters(surroundings)
+        if (mode == "daemon" and self.settings.http) or (whole and self.settings.metrics):
+            self._meters = self._meters or new_meters(surroundings.clock)
             surroundings = replace(surroundings, meters=self._meters)
+        if mode in {"daemon", "once"} and self.settings.traces:
+            surroundings = replace(surroundings, traces=self._traces_to(self.settings.traces, mode, surroundings))
         with contextlib.nullcontext() if self._reloads else paused():
             app = build(self.settings, mode, surroundings)
         if mode == "daemon":
             self._settings = None  # it runs for months, and the parts have what they need
             return of_shard(app, shard) if shard else app
-        app, notes, self.undiscovered = with_discovered(app)
+        app, notes, self.undiscovered = with_discovered(app, progress)
         for note in notes:
             warn(f"rotator: {note}")
         return of_shard(app, shard) if shard else app
@@ -99,6 +118,20 @@ class Context:
         self._settings, self._reloads = None, True
         return self.app(mode, shard)
 
+    def end(self) -> None:
+        """End what goes on in the background; takes two seconds at most."""
+        if self._traces is not None:
+            self._traces[1].close()
+            self._traces = None
+
+    def _traces_to(self, settings: OtlpTraces, mode: Mode, surroundings: Surroundings) -> Traces:
+        """Return the traces of a section: those of before, where a reload did not change it."""
+        if self._traces is None or self._traces[0] != settings:
+            if self._traces is not None:
+                bounded(self._traces[1].close, 0.0)  # a daemon that reloads waits for no collector
+            self._traces = settings, new_traces(settings, mode, surroundings.clock)
+        return self._traces[1]
+
     def exit_code(self, code: Exit) -> Exit:
         """Return the exit code of a command that would end with `code`, had all credentials been found."""
         codes = {code, *(explain_error(error)[1] for error in self.undiscovered)}
@@ -109,12 +142,6 @@ class Context:
         from rotator.logs import configure_logging  # noqa: PLC0415 - structlog, on use
 
         return configure_logging(self.log_level)
-
-
-def _new_meters(surroundings: Surroundings) -> Meters:
-    from rotator.metrics import Meters  # noqa: PLC0415 - on use
-
-    return Meters(surroundings.clock)
 
 
 def chosen(app: App, names: Iterable[str]) -> list[Credential]:
@@ -138,12 +165,25 @@ def chosen(app: App, names: Iterable[str]) -> list[Credential]:
     return found
 
 
+def known_providers(context: Context, names: Iterable[str]) -> None:
+    """See that each is the name of a provider.
+
+    Raises:
+        ConfigError: Some are not; all of them are told.
+    """
+    known = context.settings.providers
+    problems = [
+        Problem(context.settings.source, f"there is no provider {name!r}", suggestion(name, known))
+        for name in dict.fromkeys(names)
+        if name not in known
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
 def exit_code(results: Iterable[Outcome]) -> Exit:
-    """Return 1 if a person is needed, else 75 if something is to be run again, else 0."""
-    kinds = {type(outcome) for outcome in results}
-    if outcomes.Failed in kinds:
-        return Exit.PERSON
-    return Exit.TEMPORARY if outcomes.Deferred in kinds else Exit.WELL
+    """Return the exit code of a pass with these results."""
+    return Exit(outcomes.exit_code(results))
 
 
 def explain_error(error: RotatorError) -> tuple[str, Exit]:
@@ -174,8 +214,26 @@ class Interruption:
 
 
 def say(text: str) -> None:
-    """Print a result line to stdout."""
-    sys.stdout.write(text + "\n")
+    """Print a result line to stdout. Whoever closes the pipe has read enough: work and exit code are as ever."""
+    try:
+        sys.stdout.write(text + "\n")
+    except BrokenPipeError:
+        _unread()
+
+
+def flush() -> None:
+    """Let go what was printed and not yet sent off; at the exit Python would tell of a pipe that was closed."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _unread()
+
+
+def _unread() -> None:
+    """Let what is printed from now on go nowhere: nobody reads it any more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def warn(text: str) -> None:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.live import Live
 
 from rotator import outcomes
-from rotator.cli.context import Exit, say
-from rotator.cli.shown import outcome_line
-from rotator.cli.tables import status_table
+from rotator.cli import terminal
+from rotator.cli.context import Exit, say, warn
+from rotator.cli.shown import json_text, outcome_line
+from rotator.cli.tables import coloured, status_lines
 from rotator.clocks import SystemClock, SystemIds, SystemRandom
 from rotator.config.load import load_config
 from rotator.daemon import Daemon
@@ -31,6 +30,8 @@ from rotator.testing.sandbox import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, Sa
 from rotator.wiring import Surroundings, build
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from rotator.outcomes import Outcome
     from rotator.testing.sandbox import Face
     from rotator.wiring import App
@@ -81,10 +82,15 @@ class Tally:
             say(outcome_line(outcome))
 
 
-def run_demo(seconds: int, count: int) -> int:
-    """Run the daemon on `count` credentials for `seconds`, then sum up."""
+def run_demo(seconds: int, count: int, *, as_json: bool = False) -> int:
+    """Run the daemon on `count` credentials for `seconds`, then sum up.
+
+    Args:
+        as_json: Print nothing but the summary, as one JSON object.
+    """
     lifetime_s = max(2, seconds * 2 // 5)
-    console = Console()
+    # A table that is drawn anew in its place takes escape sequences; elsewhere there are lines.
+    console = terminal.console() if terminal.is_terminal() and terminal.is_coloured() and not as_json else None
     faces = [auth0_face(lifetime_s=lifetime_s), dailypay_face(lifetime_s=lifetime_s)]
     with TemporaryDirectory(prefix="rotator-demo-") as folder, SandboxServer(faces) as server:
         app = _build(folder, server, count)
@@ -94,13 +100,16 @@ def run_demo(seconds: int, count: int) -> int:
         # A provider has its moods: the summary shows that neither costs a token.
         server.face("auth0").fault("rate_limited", wait_s=1)
         server.face("dailypay").fault("unavailable", wait_s=1)
-        say(
+        tell = warn if as_json else say
+        tell(
             f"{count} credentials, access tokens of {lifetime_s} s, for {seconds} s; "
             f"authorization server at {server.url}"
         )
-        tally = Tally(quiet=console.is_terminal)
+        tally = Tally(quiet=as_json or console is not None)
         _run(app, tally, console, seconds)
-        return _sum_up(app, server, tally, Path(folder) / "audit.jsonl")
+        found = _found(app, server, tally, Path(folder) / "audit.jsonl")
+    say(json_text(asdict(found) | {"well": found.well})) if as_json else _sum_up(found)
+    return Exit.WELL if found.well else Exit.PERSON
 
 
 def _build(folder: str, server: SandboxServer, count: int) -> App:
@@ -114,7 +123,7 @@ def _build(folder: str, server: SandboxServer, count: int) -> App:
     return build(load_config(text, env, source="the demo's configuration"), "daemon", surroundings)
 
 
-def _run(app: App, tally: Tally, console: Console, seconds: int) -> None:
+def _run(app: App, tally: Tally, console: Console | None, seconds: int) -> None:
     daemon = Daemon(app, lambda: app, tally.tell, _no_log, change_check_s=2.0)
     before = signal.signal(signal.SIGINT, lambda *_: daemon.stop())
     thread = threading.Thread(target=daemon.run, name="daemon")
@@ -122,11 +131,12 @@ def _run(app: App, tally: Tally, console: Console, seconds: int) -> None:
     clock = app.surroundings.clock
     ends_at_s = clock.monotonic_s() + seconds
     try:
-        if console.is_terminal:
+        if console is not None:
             with Live(console=console, auto_refresh=False) as live:
                 while thread.is_alive() and clock.monotonic_s() < ends_at_s:
                     rows = [row(credential, observed) for credential, observed in app.passes.look(app.credentials)]
-                    live.update(status_table(rows, clock.now()), refresh=True)
+                    lines = list(status_lines(rows, clock.now(), console.width))
+                    live.update(coloured(lines), refresh=True)
                     thread.join(0.25)
         else:
             thread.join(seconds)
@@ -140,32 +150,64 @@ def _no_log(*_: object, **__: Any) -> None:
     """The daemon's operational notes have no place in a demo."""
 
 
-def _sum_up(app: App, server: SandboxServer, tally: Tally, audit: Path) -> int:
-    """Compare what is stored with what the authorization server holds to be live, and print the summary."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a demo came to.
+
+    Args:
+        least: How often each credential was rotated at least.
+        lost: Whose stored refresh token is not the one that the authorization server holds to be live.
+        slow: Who was rotated too rarely.
+        deferred: How often, by reason.
+        failed: What is wrong, by credential.
+    """
+
+    rotations: int
+    least: int
+    lost: list[str]
+    slow: list[str]
+    reuse_detections: int
+    deferred: dict[str, int]
+    left_in_escrow: int
+    audit_events: int
+    failed: dict[str, str]
+
+    @property
+    def well(self) -> bool:
+        """Whether every token was rotated often enough and none was lost."""
+        return not (self.lost or self.slow or self.reuse_detections or self.left_in_escrow)
+
+
+def _found(app: App, server: SandboxServer, tally: Tally, audit: Path) -> Found:
+    """Compare what is stored with what the authorization server holds to be live."""
     names = [credential.name for credential in app.credentials]
-    lost = [
-        credential.name
-        for credential in app.credentials
-        if not _is_live(app, server.face(credential.provider.name), credential)
-    ]
-    slow = [name for name in names if tally.rotated[name] < GOAL]
-    reuse = sum(server.face(name).report.reuse_detections for name in FACES)
-    events = len(audit.read_text(encoding="utf-8").splitlines())
-    waiting = len(app.escrow.all_waiting())
-    least = min((tally.rotated[name] for name in names), default=0)
-    deferred = ", ".join(f"{reason} {times}" for reason, times in sorted(tally.deferred.items())) or "none"
+    return Found(
+        rotations=tally.rotated.total(),
+        least=min((tally.rotated[name] for name in names), default=0),
+        lost=[one.name for one in app.credentials if not _is_live(app, server.face(one.provider.name), one)],
+        slow=[name for name in names if tally.rotated[name] < GOAL],
+        reuse_detections=sum(server.face(name).report.reuse_detections for name in FACES),
+        deferred=dict(sorted(tally.deferred.items())),
+        left_in_escrow=len(app.escrow.all_waiting()),
+        audit_events=len(audit.read_text(encoding="utf-8").splitlines()),
+        failed=tally.failed,
+    )
+
+
+def _sum_up(found: Found) -> None:
+    """Print the summary."""
+    deferred = ", ".join(f"{reason} {times}" for reason, times in found.deferred.items()) or "none"
     say("")
-    say(f"rotations         {tally.rotated.total()} (each credential at least {least})")
-    say(f"tokens lost       {len(lost)}{': ' + ', '.join(lost) if lost else ''}")
-    say(f"reuse detections  {reuse}")
+    say(f"rotations         {found.rotations} (each credential at least {found.least})")
+    say(f"tokens lost       {len(found.lost)}{': ' + ', '.join(found.lost) if found.lost else ''}")
+    say(f"reuse detections  {found.reuse_detections}")
     say(f"deferred          {deferred}")
-    say(f"left in escrow    {waiting}")
-    say(f"audit events      {events}")
-    for name, error in tally.failed.items():
+    say(f"left in escrow    {found.left_in_escrow}")
+    say(f"audit events      {found.audit_events}")
+    for name, error in found.failed.items():
         say(f"needs a person    {name}: {error}")
-    if slow:
-        sys.stderr.write(f"rotator: rotated fewer than {GOAL} times: {', '.join(slow)}\n")
-    return Exit.PERSON if lost or slow or reuse or waiting else Exit.WELL
+    if found.slow:
+        warn(f"rotator: rotated fewer than {GOAL} times: {', '.join(found.slow)}")
 
 
 def _is_live(app: App, face: Face, credential: Any) -> bool:
@@ -173,4 +215,4 @@ def _is_live(app: App, face: Face, credential: Any) -> bool:
     if isinstance(tokens, Malformed):
         return False
     token = tokens.refresh_token
-    return face.live_refresh_token(face.family_of(token.reveal())) == token
+    return token is not None and face.live_refresh_token(face.family_of(token.reveal())) == token

@@ -9,8 +9,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from rotator.cli.context import Context, Exit, say, warn
+from rotator.cli import shown
+from rotator.cli.context import Context, Exit, exit_code, say, warn
+from rotator.cli.shown import json_text, stored_json
 from rotator.errors import ConfigError, Problem
+from rotator.first_token import first_token
 from rotator.login import Login, Redirect
 from rotator.provider_calls import ProviderCalls
 from rotator.revoking import revoke
@@ -84,16 +87,25 @@ class _Visit(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
-def log_in(context: Context, name: str, *, device: bool, port: int, browser: bool, timeout_s: float) -> int:
-    """Log in at a credential's provider and put the token set.
+def log_in(
+    context: Context, name: str, *, device: bool, port: int, browser: bool, timeout_s: float, as_json: bool
+) -> int:
+    """Log in at a credential's provider and put the token set; where the grant stands, get its first token.
 
     Args:
         browser: Open it, instead of printing the address.
         timeout_s: How long to wait for it to come back.
+        as_json: Print one JSON object; what is told the person goes to stderr then.
     """
-    app = context.app("operator")
+    app = context.app("once")
+    credential = app.credential(name)
+    if credential.provider.stands:
+        outcome = first_token(app, credential)
+        say(shown.pass_json([outcome]) if as_json else shown.outcome_line(outcome))
+        return exit_code([outcome])
     clock, ids = app.surroundings.clock, app.surroundings.ids
-    one = Login(ProviderCalls(app, app.credential(name), HttpTokenEndpoint(clock, ids)), say)
+    tell = warn if as_json else say
+    one = Login(ProviderCalls(app, credential, HttpTokenEndpoint(clock, ids)), tell)
     endpoints = one.prepare()
     if device:
         written = one.by_device(endpoints)
@@ -106,18 +118,20 @@ def log_in(context: Context, name: str, *, device: bool, port: int, browser: boo
                     opened = webbrowser.open(address)
             warn("rotator: log in in the browser that was opened" if opened else "rotator: log in at this address:")
             if not opened:
-                say(address)
+                tell(address)
 
         with Loopback(port) as loopback:
             written = one.by_browser(endpoints, loopback.redirect_uri, show, lambda: loopback.wait(timeout_s))
-    say(f"{name}: stored as version {written.version}")
+    say(stored_json(credential, written) if as_json else f"{name}: stored as version {written.version}")
     return Exit.WELL
 
 
-def end_grant(context: Context, name: str) -> int:
+def end_grant(context: Context, name: str, *, as_json: bool) -> int:
     """Revoke a credential's refresh token at its provider."""
     app = context.app("operator")
     endpoint = HttpTokenEndpoint(app.surroundings.clock, app.surroundings.ids)
     revoke(ProviderCalls(app, app.credential(name), endpoint))
-    say(f"{name}: revoked; nothing of it is refreshed until somebody logs in again")
+    credential = app.credential(name)
+    told = f"{name}: revoked; nothing of it is refreshed until somebody logs in again: {credential.login}"
+    say(json_text({"name": name, "revoked": True, "action": credential.login_again}) if as_json else told)
     return Exit.WELL

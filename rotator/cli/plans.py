@@ -6,20 +6,22 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rotator.advice import advice, names, of_budget, of_row, rate, span
+from rotator.cli import terminal
 from rotator.cli.context import Exit, say
-from rotator.cli.tables import PIPE_WIDTH
 from rotator.planning import Plan, plan
 from rotator.reports import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rich.console import Console
+
     from rotator.forecast import BudgetUse, Forecast, Row
+    from rotator.progress import Progress
     from rotator.wiring import App
 
 CHARTS = 8
@@ -42,36 +44,44 @@ PLAIN = " #"
 FULL, NEARLY = 1.0, 0.8
 
 
-def plan_command(app: App, horizon_s: float, *, as_json: bool) -> Exit:
-    """Look at every credential and print what is to come of it.
-
-    Returns:
-        1 when it is not feasible, else 75 when some could not be read just now, else 0.
-    """
-    console = Console()
-    found = plan(
-        app.passes.look(app.credentials),
+def looked_ahead(app: App, horizon_s: float, progress: Progress, *, as_json: bool) -> Plan:
+    """Look at every credential and forecast what is to come of it."""
+    seen = app.passes.look(app.credentials, progress=progress)
+    progress("looking ahead", 0, 0)
+    return plan(
+        seen,
         app.budget,
         now=app.surroundings.clock.now(),
         horizon_s=horizon_s,
         stores={store: pace.interval_s for store, (_, pace) in app.quotas.items()},
         parts=app.shard.of,
-        buckets=WIDEST if as_json else columns(console),
+        buckets=WIDEST if as_json else columns(terminal.columns()),
     )
+
+
+def show(found: Plan, *, as_json: bool) -> None:
+    """Print a plan to stdout."""
     if as_json:
         say(plan_json(found))
     else:
-        print_plan(found, console)
+        page = terminal.console()
+        with page.capture() as captured:  # for `say`, which knows what to do when nobody reads on
+            print_plan(found, page)
+        say(captured.get().removesuffix("\n"))
+
+
+def verdict(found: Plan) -> Exit:
+    """Return 1 when a plan is not feasible, else 75 when some could not be read just now, else 0."""
     if not found.forecast.feasible:
         return Exit.PERSON
     return Exit.TEMPORARY if any(one.temporary for one in found.apart) else Exit.WELL
 
 
-def print_plan(found: Plan, console: Console) -> None:
-    """Print the forecast to stdout; narrow terminals and NO_COLOR are honoured."""
-    page = console if console.is_terminal else Console(width=PIPE_WIDTH)
+def print_plan(found: Plan, page: Console) -> None:
+    """Print the forecast; narrow terminals are honoured."""
     page.print(plan_table(found.forecast))
-    for line in charts(found.forecast, fancy=console.is_terminal and not console.no_color):
+    fancy = terminal.is_terminal() and terminal.is_coloured() and page.encoding.startswith("utf")
+    for line in charts(found.forecast, fancy=fancy):
         page.print(line, no_wrap=True, crop=True)
     for sentence in sentences(found):
         page.print(Text(sentence), soft_wrap=True)
@@ -97,10 +107,9 @@ def sentences(found: Plan) -> Iterator[str]:
         yield f"not feasible: {within} no token ends before its refresh, but in the long run some do"
 
 
-def columns(console: Console) -> int:
-    """Return how many columns a chart has on this console, and so into how many pieces time is cut."""
-    width = console.width if console.is_terminal else CHART_WIDTH
-    return max(8, min(WIDEST, width - 1))
+def columns(width: int | None) -> int:
+    """Return how many columns a chart has on a terminal, and so into how many pieces time is cut."""
+    return max(8, min(WIDEST, (width or CHART_WIDTH) - 1))
 
 
 def plan_table(found: Forecast) -> Table:

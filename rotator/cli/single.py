@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from rotator.cli import shown
 from rotator.cli.context import Context, Exit, say, warn
-from rotator.cli.options import Span
+from rotator.cli.options import Span, json_option, name_argument
 from rotator.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @click.pass_obj
 def token(context: Context, name: str) -> int:
     """Print the stored access token and nothing else. Its output is a secret; the reading is audited."""
@@ -30,10 +31,11 @@ def token(context: Context, name: str) -> int:
 
 
 @click.command()
-@click.argument("name")
-@click.argument("file", required=False, default="-", metavar="[FILE|-]")
+@name_argument
+@click.argument("file", required=False, default="-", metavar="[FILE|-]", type=click.Path())
+@json_option
 @click.pass_obj
-def put(context: Context, name: str, file: str) -> int:
+def put(context: Context, name: str, file: str, as_json: bool) -> int:
     """Seed or replace a credential's document from a token response (JSON) in FILE or on stdin."""
     from rotator.operations import Operations  # noqa: PLC0415 - beside its use
 
@@ -45,42 +47,47 @@ def put(context: Context, name: str, file: str) -> int:
     except OSError as error:
         raise ConfigError([Problem(file, f"cannot be read: {error.strerror}", "name a file, or - for stdin")]) from None
     written = Operations(app).put(credential, text)
-    say(f"{name}: stored as version {written.version}")
+    say(shown.stored_json(credential, written) if as_json else f"{name}: stored as version {written.version}")
     return Exit.WELL
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @click.option("--device", is_flag=True, help="Show a code to be entered on any other device.")
 @click.option("--port", default=0, help="Where the browser comes back to: http://127.0.0.1:PORT/callback.")
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening it.")
 @click.option("--timeout", type=Span(), default="5m", show_default=True, help="How long to wait for the browser.")
+@json_option
 @click.pass_obj
-def login(context: Context, name: str, device: bool, port: int, no_browser: bool, timeout: float) -> int:
+def login(context: Context, name: str, device: bool, port: int, no_browser: bool, timeout: float, as_json: bool) -> int:
     """Log in at a credential's provider and put the token set."""
     from rotator.cli.logins import log_in  # noqa: PLC0415 - a server and a browser, on use
 
-    return log_in(context, name, device=device, port=port, browser=not no_browser, timeout_s=timeout)
+    return log_in(context, name, device=device, port=port, browser=not no_browser, timeout_s=timeout, as_json=as_json)
 
 
 @click.command()
-@click.argument("name")
-@click.confirmation_option("--yes", prompt="End this grant at the provider? Somebody has to log in again")
+@name_argument
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@json_option
 @click.pass_obj
-def revoke(context: Context, name: str) -> int:
+def revoke(context: Context, name: str, yes: bool, as_json: bool) -> int:
     """End a credential's grant at its provider, and latch it."""
     from rotator.cli.logins import end_grant  # noqa: PLC0415 - on use
 
-    return end_grant(context, name)
+    if not yes:  # on stderr: stdout is for results
+        click.confirm("End this grant at the provider? Somebody has to log in again", abort=True, err=True)
+    return end_grant(context, name, as_json=as_json)
 
 
 @click.command()
-@click.argument("name")
+@name_argument
 @click.option("--replay", "word", flag_value="replay", help="Present a refresh token in doubt one more time.")
 @click.option("--discard", "word", flag_value="discard", help="Give a rotation in doubt up.")
 @click.option("--clear", "word", flag_value="clear", help="Take a latch away, or end a pause.")
+@json_option
 @click.pass_obj
-def resolve(context: Context, name: str, word: str | None) -> int:
+def resolve(context: Context, name: str, word: str | None, as_json: bool) -> int:
     """Say an operator's word on a rotation in doubt or a latch."""
     from rotator.operations import Operations  # noqa: PLC0415 - beside its use
 
@@ -88,5 +95,5 @@ def resolve(context: Context, name: str, word: str | None) -> int:
         raise click.UsageError("say one of --replay, --discard and --clear")
     app = context.app("operator")
     done = Operations(app).resolve(app.credential(name), cast("Word", word))
-    say(f"{name}: {done}")
+    say(shown.json_text({"name": name, "word": word, "done": done}) if as_json else f"{name}: {done}")
     return Exit.WELL

@@ -75,6 +75,9 @@ def doubts(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     if settings.http and settings.http.token is None and not settings.http.local:
         what = "is not set: beyond this machine /healthz and /readyz are answered, and nothing else"
         yield Finding(("http", "token"), what, "write token: {env: ROTATOR_HTTP_TOKEN}, or listen on 127.0.0.1")
+    if settings.metrics and settings.metrics.push:
+        for key in ("token", "password"):  # a doubt only: metrics that cannot be pushed keep nothing from being rotated
+            yield from sources(("metrics", "push", key), getattr(settings.metrics.push, key), env, settings)
 
 
 def sources(path: Path, source: SecretSource | None, env: Mapping[str, str], settings: Settings) -> Iterator[Finding]:

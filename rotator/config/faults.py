@@ -62,7 +62,7 @@ def _finding(details: ErrorDetails, model: type[BaseModel]) -> Finding:
     if kind in _WANTED:
         hint = "put it in quotes" if kind == "string_type" and isinstance(value, int | float | date) else ""
         return Finding(path, f"must be {_WANTED[kind]}, not {_kind_of(value)}", hint)
-    return Finding(path, details["msg"])
+    return Finding(path, details["msg"].removeprefix("Value error, "))
 
 
 def _kind_of(value: Any) -> str:
@@ -75,7 +75,7 @@ def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> Iterable[
     for part in loc:
         annotation = _inside(annotation, part)
     section: type[BaseModel] = _plain(annotation)
-    return section.model_fields.keys()
+    return [info.alias or name for name, info in section.model_fields.items()]
 
 
 def _inside(annotation: Any, part: int | str) -> Any:

@@ -16,11 +16,21 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing wrong. Neither text quotes a value that may be a secret."""
+    """One thing wrong. Neither text quotes a value that may be a secret.
+
+    Args:
+        elsewhere: The place in another file, to which `path` of this one leads.
+    """
 
     path: Path
     what: str
     hint: str = ""
+    elsewhere: str = ""
+
+    @property
+    def key(self) -> Path:
+        """What tells it from other findings."""
+        return (*self.path, self.elsewhere) if self.elsewhere else self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +66,12 @@ class Origin:
         """
         first: dict[Path, Finding] = {}
         for finding in findings:
-            if not any(finding.path[:length] in first for length in range(1, len(finding.path) + 1)):
-                first.setdefault(finding.path, finding)
+            if not any(finding.key[:length] in first for length in range(1, len(finding.key) + 1)):
+                first.setdefault(finding.key, finding)
         ordered = sorted(first.values(), key=lambda finding: self._line(finding.path))
-        return [Problem(self.where(finding.path), finding.what, finding.hint) for finding in ordered]
+        return [
+            Problem(finding.elsewhere or self.where(finding.path), finding.what, finding.hint) for finding in ordered
+        ]
 
     def _line(self, path: Path) -> int:
         """Return the line of the path, or of the innermost part of it that is in the file; 0 when none is."""

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
-from rotator import plugins
 from rotator.addresses import is_loopback
 from rotator.config.findings import Origin
 from rotator.config.notify_settings import NotifySettings
@@ -21,6 +20,7 @@ from rotator.config.provider_settings import (
     RuleSettings,
 )
 from rotator.config.secret_sources import EnvSource, FileSource, SecretSource, Section, StoreSource
+from rotator.config.state_settings import DynamoDbState, LocalState, StateSettings, VaultState
 from rotator.config.store_settings import (
     AppRoleAuth,
     AwsAuth,
@@ -35,6 +35,7 @@ from rotator.config.store_settings import (
     VaultStore,
     WriteQuota,
 )
+from rotator.config.telemetry_settings import MetricsSettings, OtlpTraces, PushSettings, TracesSettings
 from rotator.config.values import (
     Count,
     Duration,
@@ -42,13 +43,13 @@ from rotator.config.values import (
     Listen,
     Name,
     Scope,
-    ServiceUrl,
     Text,
     fault,
     kind_of,
     one_type,
 )
 from rotator.errors import Problem
+from rotator.model import GrantType
 
 __all__ = [
     "AppRoleAuth",
@@ -68,9 +69,12 @@ __all__ = [
     "KubernetesAuth",
     "LocalState",
     "LocalStore",
+    "MetricsSettings",
+    "OtlpTraces",
     "PlugIn",
     "ProviderFields",
     "ProviderSettings",
+    "PushSettings",
     "RateLimitSettings",
     "ReplayWindow",
     "RuleSettings",
@@ -82,45 +86,11 @@ __all__ = [
     "StoreSettings",
     "StoreSource",
     "TokenAuth",
+    "TracesSettings",
     "VaultAuth",
     "VaultState",
     "VaultStore",
     "WriteQuota",
-]
-
-
-class LocalState(Section):
-    """A SQLite file, for one machine whose disk outlives the run."""
-
-    type: Literal["local"] = "local"
-    path: Text = "var/rotator.db"
-
-
-class DynamoDbState(Section):
-    """A DynamoDB table whose partition key is `id`, a string."""
-
-    type: Literal["dynamodb"]
-    table: Text
-    region: Text | None = None
-    endpoint_url: ServiceUrl | None = None
-
-
-class VaultState(Section):
-    """Records under `path` in the mount of one of the stores."""
-
-    type: Literal["vault"]
-    store: Text
-    path: Text = "rotator/state"
-
-
-_STATE_TYPES = ("dynamodb", "local", "vault")
-StateSettings = Annotated[
-    Annotated[LocalState, Tag("#local")]
-    | Annotated[DynamoDbState, Tag("#dynamodb")]
-    | Annotated[VaultState, Tag("#vault")]
-    | Annotated[PlugIn, Tag("#plug-in")],
-    Discriminator(lambda value: kind_of(value, "type", _STATE_TYPES)),
-    one_type("type", _STATE_TYPES, lambda: plugins.offered("state")),
 ]
 
 
@@ -131,7 +101,11 @@ class StateEscrow(Section):
 
 
 class FileEscrow(Section):
-    """Sealed entries in a folder of this machine."""
+    """Sealed entries in a folder of this machine.
+
+    Args:
+        path: The folder; made on first use, for its owner alone.
+    """
 
     type: Literal["file"] = "file"
     path: Text = "var/escrow"
@@ -166,10 +140,16 @@ class SealSettings(Section):
 
 
 class JsonlAudit(Section):
-    """Audit events as JSON lines; "-" is stderr, a path is appended to with an fsync per event."""
+    """Audit events as JSON lines.
+
+    Args:
+        path: "-" is stderr; any other is appended to, with an fsync per event. Its folder is not made.
+        format: What a line looks like: rotator's own fields, CloudEvents 1.0, or OCSF 1.9.0.
+    """
 
     type: Literal["jsonl"] = "jsonl"
     path: Text = "-"
+    format: Literal["rotator", "cloudevents", "ocsf"] = "rotator"
 
 
 AuditSettings = Annotated[JsonlAudit, one_type("type", ("jsonl",))]
@@ -179,6 +159,7 @@ class HttpSettings(Section):
     """Where the daemon listens for metrics and health checks.
 
     Args:
+        listen: An address of this machine and a port; port 0 is any that is free.
         token: For all but `/healthz` and `/readyz`; without one these are all that is answered beyond this machine.
     """
 
@@ -195,12 +176,25 @@ class CredentialSettings(Section):
     """A credential's entry.
 
     Args:
+        name: What commands, events and metrics call it.
+        provider: The name of an entry of `providers`.
         store: May be left out when there is one store.
         secret: A name, ARN or KV path; the credential's name when left out.
         client_id: When left out, the document's.
         client_secret: When left out, the document's.
-        private_key: Like `key_id`, `algorithm` and `audience`, for private_key_jwt; each goes before the provider's.
+        private_key: Like `key_id`, `algorithm` and `audience`, for private_key_jwt and the grant jwt_bearer; each goes
+            before the provider's.
+        key_id: `kid` of the assertion's header.
+        algorithm: That the assertion is signed with.
+        audience: `aud` of the assertion.
         scope: Must not exceed what was granted (RFC 6749 section 6).
+        refresh_before_expiry: How long before expiry a refresh falls due, at most half the lifetime; the provider's
+            when left out.
+        grant: refresh_token, or a standing one, for which nobody logs in: client_credentials (RFC 6749 section 4.4),
+            jwt_bearer (RFC 7523 section 2.1).
+        subject: Of a jwt_bearer assertion; the client when left out.
+        assertion_claims: Further claims of it, over the provider's; null leaves a claim out.
+        token_parameters: Further parameters of a token request with a standing grant, over the provider's.
         on_rotated: Who is told of its rotations, instead of the section of this name.
     """
 
@@ -216,6 +210,10 @@ class CredentialSettings(Section):
     audience: Text | None = None
     scope: Scope | None = None
     refresh_before_expiry: Duration | None = None
+    grant: GrantType = "refresh_token"
+    subject: Text | None = None
+    assertion_claims: dict[Text, str | int | bool | None] = Field(default_factory=dict)
+    token_parameters: dict[Text, Text] = Field(default_factory=dict)
     on_rotated: Annotated[tuple[Text, ...], Listed] | None = None
 
 
@@ -229,6 +227,10 @@ class DiscoverySettings(Section):
         provider: Of all that is found; or
         provider_label: The label whose value is the provider's name.
         client_id: Like the others below, for all that is found; when left out, each document's.
+        client_secret: When left out, each document's.
+        grant: As in a credential's entry.
+        scope: Must not exceed what was granted.
+        refresh_before_expiry: As in a credential's entry.
     """
 
     store: Text | None = None
@@ -240,6 +242,7 @@ class DiscoverySettings(Section):
     client_secret: SecretSource | None = None
     scope: Scope | None = None
     refresh_before_expiry: Duration | None = None
+    grant: GrantType = "refresh_token"
 
     @model_validator(mode="after")
     def _bounded_and_named(self) -> "DiscoverySettings":
@@ -260,9 +263,20 @@ class Settings(NotifySettings):
     """The whole configuration.
 
     Args:
-        escrow: None chooses by the state; see `escrow_in_effect`.
-        seal: None is a key file beside a local state; see `seal_in_effect`.
+        version: Of this format.
+        stores: Where the documents live, by names of your own.
+        state: What every run has to know: claims, leases, cooldowns, budgets.
+        escrow: Where received tokens wait until they are in the store. When left out, inside the state where the state
+            is shared, else a folder.
+        seal: What the escrow is sealed with. When left out, a key file beside a local state; else required.
+        audit: Where audit events go; when left out, to stderr.
         workers: How many credentials are worked on at once.
+        http: The daemon's listener; when left out, nothing is listened at.
+        providers: The authorization servers, by names of your own.
+        credentials: Those that are named one by one.
+        discover: Rules by which further ones are found in the stores.
+        metrics: Where a pass leaves its metrics.
+        traces: Where traces go; when left out, none are made.
     """
 
     version: Annotated[Literal[1], BeforeValidator(_version)]
@@ -273,6 +287,8 @@ class Settings(NotifySettings):
     audit: Annotated[tuple[AuditSettings, ...], Listed] = (JsonlAudit(),)
     workers: Count = 16
     http: HttpSettings | None = None
+    metrics: MetricsSettings | None = None
+    traces: TracesSettings | None = None
     providers: dict[Name, ProviderSettings]
     credentials: Annotated[tuple[CredentialSettings, ...], Listed] = ()
     discover: Annotated[tuple[DiscoverySettings, ...], Listed] = ()

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from rotator import plugins
 from rotator.config.endpoints import endpoint_fault
-from rotator.config.secret_sources import EnvSource, FileSource, SecretSource, Section, StoreSource, source_of
+from rotator.config.secret_sources import SecretSource, Section, source_of
 from rotator.config.store_settings import PlugIn
 from rotator.config.values import Listed, Name, ServiceUrl, Text, fault, kind_of, one_type
 
@@ -64,19 +64,29 @@ class WebhookNotifier(Section):
     """
 
     type: Literal["webhook"]
-    url: Annotated[str | EnvSource | FileSource | StoreSource, BeforeValidator(_address)]
+    url: Annotated[str | SecretSource, BeforeValidator(_address)]
     signing_key: SecretSource
 
 
 class SlackNotifier(Section):
-    """Slack's incoming webhook, or another that takes its format; who knows the address may post."""
+    """Slack's incoming webhook, or another that takes its format.
+
+    Args:
+        url: Who knows it may post, so it is a secret.
+    """
 
     type: Literal["slack"]
     url: SecretSource
 
 
 class SnsNotifier(Section):
-    """An Amazon SNS topic; without `region`, the topic's own."""
+    """An Amazon SNS topic.
+
+    Args:
+        topic_arn: The topic.
+        region: The topic's own when left out.
+        endpoint_url: Instead of AWS's own endpoint.
+    """
 
     type: Literal["sns"]
     topic_arn: Annotated[str, AfterValidator(_topic)]
@@ -90,7 +100,13 @@ class SnsNotifier(Section):
 
 
 class EventBridgeNotifier(Section):
-    """An Amazon EventBridge event bus."""
+    """An Amazon EventBridge event bus.
+
+    Args:
+        bus: Its name or ARN.
+        region: That of the environment or the profile when left out.
+        endpoint_url: Instead of AWS's own endpoint.
+    """
 
     type: Literal["eventbridge"]
     bus: Annotated[str, AfterValidator(_bus)] = "default"
@@ -102,6 +118,7 @@ class CommandNotifier(Section):
     """A program that gets each message as JSON on its standard input.
 
     Args:
+        command: The program and its arguments; no shell reads them.
         pass_environment: Names of variables that it gets beside PATH, HOME and their like.
     """
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from rotator.config.faults import findings_of
 from rotator.config.findings import Finding, Path
+from rotator.config.grants import reserved
+from rotator.config.profile_files import find_profile, is_file
 from rotator.config.provider_settings import ProviderFields, ProviderSettings, ReplayWindow
 from rotator.errors import PluginError
 from rotator.limits import RateLimit
 from rotator.model import AnswerRule, Provider, Replay
 from rotator.plugins import suggestion
-from rotator.profiles import load_profile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from rotator.config.secret_sources import SecretSource
+    from rotator.errors import Problem
     from rotator.profiles import Profile
 
 
@@ -35,42 +40,61 @@ class Merged:
     private_key: SecretSource | None
 
 
-def merge(name: str, entry: ProviderSettings) -> tuple[Merged | None, list[Finding]]:
+def merge(
+    name: str, entry: ProviderSettings, env: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Merged | None, list[Finding]]:
     """Lay a provider's entry over its profile.
 
     Args:
         name: The provider's name in the configuration.
         entry: Its settings. What it names, even as null, goes before what the profile states.
+        env: Where `${VAR}` in a profile of one's own is looked up.
 
     Returns:
         The provider, or None when something is wrong; and what is wrong.
     """
     path: Path = ("providers", name)
     try:
-        profile = load_profile(entry.profile)
+        found = find_profile(entry.profile, env)
     except PluginError as error:
-        return None, [Finding((*path, "profile"), f"{p.where}: {p.what}", p.hint) for p in error.problems]
+        return None, _in_profile(path, error.problems, entry.profile)
+    profile = found.profile
     texts, findings = _variables(profile, entry, path)
     stated, lacking = profile.filled_in(texts)
     try:
         base = ProviderFields.model_validate(stated)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, f.path))} {f.what}" for f in findings_of(error, ProviderFields)]
+        wrong = findings_of(error, ProviderFields)
+        if found.origin:
+            return None, [*findings, *_in_profile(path, found.origin.problems(wrong), entry.profile)]
+        faults = [f"{'.'.join(map(str, f.path))} {f.what}" for f in wrong]
         what = f"profile {entry.profile!r} is not valid: {'; '.join(faults)}"
         return None, [*findings, Finding((*path, "profile"), what, "mend the profile")]
     overrides = {key: getattr(entry, key) for key in entry.model_fields_set & ProviderFields.model_fields.keys()}
     if "token_endpoint" in overrides:
         overrides = dict.fromkeys(ITS_SERVERS) | overrides
     fields = base.model_copy(update=overrides)
+    findings += reserved((*path, "token_parameters"), fields.token_parameters)
     findings += _gaps(profile, fields, lacking.keys() - overrides.keys(), lacking, path)
     if findings:
         return None, findings
     return Merged(_provider(name, entry.profile, fields), fields.private_key), []
 
 
+def _in_profile(path: Path, problems: Iterable[Problem], name: str) -> list[Finding]:
+    """Return what is wrong with an entry's profile; what is wrong with a line of a file is told at that line."""
+    at: Path = (*path, "profile")
+    return [
+        Finding(at, problem.what, problem.hint, elsewhere=problem.where)
+        if is_file(name) and problem.where != name
+        else Finding(at, f"{problem.where}: {problem.what}", problem.hint)
+        for problem in problems
+    ]
+
+
 def _variables(profile: Profile, entry: ProviderSettings, path: Path) -> tuple[dict[str, str], list[Finding]]:
     """Return the text of each variable that the entry gives, and what is wrong with its other keys."""
-    texts: dict[str, str] = {}
+    texts = profile.defaults
     findings: list[Finding] = []
     known = {*profile.variables, *ProviderSettings.model_fields}
     for key, value in entry.others.items():
@@ -78,8 +102,8 @@ def _variables(profile: Profile, entry: ProviderSettings, path: Path) -> tuple[d
         if variable is None:
             findings.append(Finding((*path, key), "unknown key", suggestion(key, known)))
         elif (text := variable.text_for(value)) is None:
-            what = "is not a host name" if variable.kind == "host" else f"must be one of {', '.join(variable.of)}"
-            findings.append(Finding((*path, key), what, variable.hint))
+            findings.append(Finding((*path, key), variable.fault, variable.hint))
+            texts.pop(key, None)
         else:
             texts[key] = text
     return texts, findings
@@ -127,6 +151,7 @@ def _provider(name: str, profile: str, fields: ProviderFields) -> Provider:
         refresh_token_idle_s=fields.refresh_token_idle,
         refresh_token_absolute_s=fields.refresh_token_absolute,
         error_members=fields.error_members,
+        description_members=fields.description_members,
         rules=tuple(
             AnswerRule(
                 then=rule.then,
@@ -139,6 +164,7 @@ def _provider(name: str, profile: str, fields: ProviderFields) -> Provider:
         form_reply=fields.form_reply,
         secret_optional=fields.secret_optional,
         default_token_type=fields.default_token_type,
+        bearer_types=fields.bearer_types,
         rate_limit=RateLimit(limit.requests, limit.per) if limit else None,
         issuer=fields.issuer,
         authorization_endpoint=fields.authorization_endpoint,
@@ -146,4 +172,6 @@ def _provider(name: str, profile: str, fields: ProviderFields) -> Provider:
         revocation_endpoint=fields.revocation_endpoint,
         login_scope=fields.login_scope,
         login_parameters=tuple(fields.login_parameters.items()),
+        assertion_claims=tuple(fields.assertion_claims.items()),
+        token_parameters=tuple(fields.token_parameters.items()),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rotator.config import checks, notify_rules, rules
+from rotator.config import checks, grants, notify_rules, rules
 from rotator.config.findings import Finding, Path
+from rotator.config.grants import Granted
 from rotator.config.providers import Merged, merge
 from rotator.config.same_secret import perhaps_same_secret, same_secret
 from rotator.config.sources import ReadSecret, reader
@@ -30,7 +31,7 @@ class Resolved:
 
     Args:
         credentials: In the order of the file.
-        providers: By name; a credential's own `provider` may differ from it in `key_id`, `algorithm` and `audience`.
+        providers: By name; a credential's own `provider` may differ from it in what it states itself.
         warnings: What is usable but probably not meant.
         rules: By which further credentials are found.
     """
@@ -70,8 +71,9 @@ def resolve(
     if found.faults:
         raise ConfigError(settings.origin.problems(found.faults))
     readers: dict[Hashable, Callable[[], Secret | None]] = {}
+    granted = Granted()
     credentials = [
-        _credential(settings, index, credential, found.merged[credential.provider], env, read_secret, readers)
+        _credential(settings, index, credential, found.merged[credential.provider], env, read_secret, readers, granted)
         for index, credential in found.usable
     ]
     providers = {name: merged.provider for name, merged in found.merged.items()}
@@ -83,7 +85,7 @@ def examine(settings: Settings, *, env: Mapping[str, str], mode: Mode | None) ->
     """Check everything that no single key can tell, and go on after every fault."""
     found = Examined()
     for name, entry in settings.providers.items():
-        merged, faults = merge(name, entry)
+        merged, faults = merge(name, entry, env)
         if merged:
             found.merged[name] = merged
             faults += checks.sources(("providers", name, "private_key"), merged.private_key, env, settings)
@@ -91,7 +93,7 @@ def examine(settings: Settings, *, env: Mapping[str, str], mode: Mode | None) ->
     found.faults += checks.places(settings, env, mode)
     found.faults += checks.same_name(settings)
     found.faults += same_secret(settings)
-    found.faults += rules.examined(settings, env)
+    found.faults += rules.examined(settings, found.merged, env)
     found.faults += notify_rules.examined(settings, env)
     found.doubts += perhaps_same_secret(settings)
     found.doubts += checks.doubts(settings, env)
@@ -102,6 +104,7 @@ def examine(settings: Settings, *, env: Mapping[str, str], mode: Mode | None) ->
         merged = found.merged.get(credential.provider)
         if merged:
             faults += _client_auth(index, credential, merged)
+            faults += grants.examined(("credentials", index), credential, merged)
         for key in ("client_secret", "private_key"):
             faults += checks.sources(("credentials", index, key), getattr(credential, key), env, settings)
         found.faults += faults
@@ -136,9 +139,10 @@ def _client_auth(index: int, credential: CredentialSettings, merged: Merged) -> 
     if credential.client_secret and method in {"none", "private_key_jwt"}:
         what = f"is never sent: provider {credential.provider} has client_auth: {method}"
         findings.append(Finding((*path, "client_secret"), what, "leave it out, or correct client_auth"))
-    if credential.private_key and method != "private_key_jwt":
+    if credential.private_key and method != "private_key_jwt" and credential.grant != "jwt_bearer":
         what = f"is never used: provider {credential.provider} has client_auth: {method}"
-        findings.append(Finding((*path, "private_key"), what, "leave it out, or set client_auth: private_key_jwt"))
+        hint = "leave it out, or set client_auth: private_key_jwt or grant: jwt_bearer"
+        findings.append(Finding((*path, "private_key"), what, hint))
     if method == "private_key_jwt" and not (credential.private_key or merged.private_key):
         what = f"is missing: provider {credential.provider} has client_auth: private_key_jwt"
         hint = "add private_key: {env: NAME}, {file: PATH} or {store: …, secret: …, field: …} here or there"
@@ -178,6 +182,7 @@ def _credential(
     env: Mapping[str, str],
     read_secret: ReadSecret,
     readers: dict[Hashable, Callable[[], Secret | None]],
+    granted: Granted,
 ) -> Credential:
     def source(key: str, chosen: SecretSource | None) -> Callable[[], Secret | None]:
         if chosen is None:
@@ -189,17 +194,9 @@ def _credential(
             readers[same] = reader(chosen, where=where, env=env, read_secret=read_secret)
         return readers[same]
 
-    provider = merged.provider
-    if credential.key_id or credential.algorithm or credential.audience:  # else all share one
-        provider = replace(
-            provider,
-            key_id=credential.key_id or provider.key_id,
-            algorithm=credential.algorithm or provider.algorithm,
-            audience=credential.audience or provider.audience,
-        )
     return Credential(
         name=credential.name,
-        provider=provider,
+        provider=granted.of(merged.provider, credential),
         store=checks.store_of(credential, settings) or "",
         secret=credential.secret or credential.name,
         client_id=credential.client_id,

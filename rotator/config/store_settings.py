@@ -11,14 +11,24 @@ from rotator.config.values import PositiveNumber, ServiceUrl, Share, Text, kind_
 
 
 class TokenAuth(Section):
-    """A Vault token; without `token`, the one in VAULT_TOKEN."""
+    """A Vault token; without `token`, the one in VAULT_TOKEN.
+
+    Args:
+        token: Where it stands: a variable or a file.
+    """
 
     method: Literal["token"] = "token"
     token: SecretSource = EnvSource(env="VAULT_TOKEN")
 
 
 class AppRoleAuth(Section):
-    """Vault's AppRole method."""
+    """Vault's AppRole method.
+
+    Args:
+        role_id: Of the role.
+        secret_id: Where the secret id stands: a variable or a file.
+        mount: Where the method is mounted.
+    """
 
     method: Literal["approle"]
     role_id: Text
@@ -27,7 +37,13 @@ class AppRoleAuth(Section):
 
 
 class KubernetesAuth(Section):
-    """Vault's Kubernetes method, with the pod's service account token."""
+    """Vault's Kubernetes method, with the pod's service account token.
+
+    Args:
+        role: Vault's role.
+        mount: Where the method is mounted.
+        token_file: The service account's token; read anew at each login.
+    """
 
     method: Literal["kubernetes"]
     role: Text
@@ -36,7 +52,14 @@ class KubernetesAuth(Section):
 
 
 class AwsAuth(Section):
-    """Vault's AWS method, IAM variant; `header` is the X-Vault-AWS-IAM-Server-ID that the mount may demand."""
+    """Vault's AWS method, IAM variant.
+
+    Args:
+        role: Vault's role; when left out, Vault goes by the name of the IAM principal.
+        mount: Where the method is mounted.
+        region: For the signature; us-east-1 when left out.
+        header: The X-Vault-AWS-IAM-Server-ID that the mount may demand.
+    """
 
     method: Literal["aws"]
     role: Text | None = None
@@ -46,7 +69,13 @@ class AwsAuth(Section):
 
 
 class JwtAuth(Section):
-    """Vault's JWT method."""
+    """Vault's JWT method.
+
+    Args:
+        role: Vault's role.
+        jwt: Where the token stands: a variable or a file.
+        mount: Where the method is mounted.
+    """
 
     method: Literal["jwt"]
     role: Text
@@ -67,7 +96,11 @@ VaultAuth = Annotated[
 
 
 class PlugIn(Section):
-    """A store, state or notifier that a plug-in offers; its own keys are `options`, and the plug-in checks them."""
+    """A store, state or notifier that a plug-in offers; its own keys are `options`, and the plug-in checks them.
+
+    Args:
+        type: The name of its entry point.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -96,6 +129,9 @@ class AwsSecretsManagerStore(Section):
     """AWS Secrets Manager; what is left out comes from botocore's own environment and profiles.
 
     Args:
+        region: When left out, botocore's own environment and profiles say it.
+        endpoint_url: For a VPC endpoint or an emulator.
+        write_quota: What rotator may take of the account's quota of write-class calls.
         writes: `strict` is a compare-and-swap on AWS's side, in two write-class calls; `fenced` is one, with looks
             before and after it (`rotator.stores.aws_fenced`).
     """
@@ -108,7 +144,15 @@ class AwsSecretsManagerStore(Section):
 
 
 class VaultStore(Section):
-    """A KV v2 mount of a Vault server."""
+    """A KV v2 mount of a Vault server.
+
+    Args:
+        address: The same text for every replica: it is part of the secrets' identity, under which claims are kept.
+        mount: Where the KV engine is mounted.
+        namespace: Of Vault Enterprise.
+        ca_cert: A PEM file with the authorities that vouch for the server; the system's when left out.
+        auth: How rotator logs in.
+    """
 
     type: Literal["vault"]
     address: ServiceUrl
@@ -119,7 +163,11 @@ class VaultStore(Section):
 
 
 class LocalStore(Section):
-    """A SQLite file on this machine; its key file `<path>.key` is made on first use."""
+    """A SQLite file on this machine; its key file `<path>.key` is made on first use.
+
+    Args:
+        path: The file. Its absolute path is part of the secrets' identity, under which claims are kept.
+    """
 
     type: Literal["local"]
     path: Text

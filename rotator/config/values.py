@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from rotator.config.durations import HINT, parse_duration
@@ -158,17 +158,38 @@ def kind_of(value: Any, key: str, known: tuple[str, ...]) -> str:
     return f"#{kind}" if kind in known else "#plug-in"
 
 
-Text = Annotated[str, AfterValidator(_text)]
-Name = Annotated[str, AfterValidator(_name)]
-Scope = Annotated[str, AfterValidator(_scope)]
-Listen = Annotated[str, AfterValidator(_listen)]
+REFERENCE = r"\$\{"
+"""In the JSON Schemas: a text with `${VAR}` in it, of which an editor cannot know what it will be."""
+
+
+def _spelled(pattern: str, *others: dict[str, Any]) -> WithJsonSchema:
+    """Tell editors of a text by its pattern, or of `others`; laxer than the validators, and never stricter."""
+    text = {"type": "string", "pattern": f"{pattern}|{REFERENCE}"}
+    return WithJsonSchema({"anyOf": [*others, text]} if others else text)
+
+
+_IN_SCHEMAS = {
+    "text": WithJsonSchema({"type": "string", "minLength": 1}),
+    "name": _spelled(f"^{_NAME.pattern}$"),
+    "scope": _spelled(f"^{_SCOPE_TOKEN.pattern}( {_SCOPE_TOKEN.pattern})*$"),
+    "listen": _spelled(":[0-9]{1,5}$"),
+    "url": _spelled("^[Hh][Tt][Tt][Pp][Ss]?://"),
+    "duration": _spelled(r"^[0-9]+(\.[0-9]+)?[smhd]?$", {"type": "number", "minimum": 0}),
+    "count": _spelled("^[0-9]+$", {"type": "integer", "minimum": 1}),
+    "number": _spelled(f"^{_DECIMAL.pattern}$", {"type": "number", "exclusiveMinimum": 0}),
+}
+
+Text = Annotated[str, AfterValidator(_text), _IN_SCHEMAS["text"]]
+Name = Annotated[str, AfterValidator(_name), _IN_SCHEMAS["name"]]
+Scope = Annotated[str, AfterValidator(_scope), _IN_SCHEMAS["scope"]]
+Listen = Annotated[str, AfterValidator(_listen), _IN_SCHEMAS["listen"]]
 Pattern = Annotated[str, AfterValidator(_pattern)]
-TokenEndpointUrl = Annotated[str, AfterValidator(_endpoint(query=True))]
-ServiceUrl = Annotated[str, AfterValidator(_endpoint(query=False))]
-Duration = Annotated[float, BeforeValidator(_duration(zero=False))]
-DurationOrZero = Annotated[float, BeforeValidator(_duration(zero=True))]
-Count = Annotated[int, AfterValidator(_positive), BeforeValidator(_count)]
-PositiveNumber = Annotated[float, AfterValidator(_above_zero), BeforeValidator(_number)]
-Share = Annotated[float, AfterValidator(_share), BeforeValidator(_number)]
+TokenEndpointUrl = Annotated[str, AfterValidator(_endpoint(query=True)), _IN_SCHEMAS["url"]]
+ServiceUrl = Annotated[str, AfterValidator(_endpoint(query=False)), _IN_SCHEMAS["url"]]
+Duration = Annotated[float, BeforeValidator(_duration(zero=False)), _IN_SCHEMAS["duration"]]
+DurationOrZero = Annotated[float, BeforeValidator(_duration(zero=True)), _IN_SCHEMAS["duration"]]
+Count = Annotated[int, AfterValidator(_positive), BeforeValidator(_count), _IN_SCHEMAS["count"]]
+PositiveNumber = Annotated[float, AfterValidator(_above_zero), BeforeValidator(_number), _IN_SCHEMAS["number"]]
+Share = Annotated[float, AfterValidator(_share), BeforeValidator(_number), _IN_SCHEMAS["number"]]
 Listed = Field(strict=False)
 """For tuples: YAML has lists only."""

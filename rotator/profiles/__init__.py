@@ -1,6 +1,7 @@
 """Provider profiles as data: what a provider's token endpoint expects, and how it treats refresh tokens.
 
-A built-in profile is a YAML file beside this module. A plug-in offers one as an entry point of the group
+A built-in profile is a YAML file beside this module. A file of one's own is read by `rotator.config.profile_files`,
+which tells its lines. A plug-in offers one as an entry point of the group
 `rotator.profiles` that leads to a mapping with the same keys. `rotator.profiles.schema` describes them.
 """
 
@@ -14,9 +15,32 @@ import yaml
 from rotator.plugins import load_plug_in
 from rotator.profiles.schema import Profile, parse_profile
 
-__all__ = ["BUILT_IN", "Profile", "load_profile"]
+__all__ = ["BUILT_IN", "FOLDER", "Profile", "load_profile"]
 
-BUILT_IN = ("auth0", "dailypay", "generic")
+FOLDER = Path(__file__).parent
+"""Where the shipped profiles lie."""
+
+BUILT_IN = (
+    "atlassian",
+    "auth0",
+    "dailypay",
+    "docusign",
+    "dropbox",
+    "entra",
+    "generic",
+    "github",
+    "google",
+    "hubspot",
+    "hydra",
+    "keycloak",
+    "okta",
+    "quickbooks",
+    "salesforce",
+    "shopify",
+    "slack",
+    "xero",
+    "zoom",
+)
 
 
 @functools.cache
@@ -32,5 +56,5 @@ def load_profile(name: str) -> Profile:
 
 
 def _read(name: str) -> object:
-    text = Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")
+    text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders

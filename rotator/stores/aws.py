@@ -147,7 +147,7 @@ class AwsSecretStore:
             if isinstance(failure, StoreDenied):
                 raise SecretNotFound(
                     f"{self._what(secret)}: there is no such secret, or it holds no value",
-                    hint="create it with `rotator put`; allow DescribeSecret to have the two told apart",
+                    hint="create it with rotator put NAME; allow DescribeSecret to have the two told apart",
                 ) from None
             raise failure from None
         return Versioned(answer["ARN"], NO_VALUE, None, Malformed("it holds no value yet"))

@@ -226,7 +226,7 @@ def named(store: str, secret: str) -> str:
 
 def failure(error: AwsError, store: str, secret: str, effect: Effect) -> StoreError:
     """Return what an error of a call about a secret means."""
-    subject = Subject(named(store, secret), SecretNotFound, "create it with `rotator put`, or mend its name")
+    subject = Subject(named(store, secret), SecretNotFound, "create it with rotator put NAME, or mend its name")
     return mapped(error, subject, effect)
 
 

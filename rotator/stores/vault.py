@@ -179,7 +179,7 @@ class VaultSecretStore:
         return found
 
     def _no_such(self, path: str) -> SecretNotFound:
-        return SecretNotFound(f"{self._what(path)}: no such secret", hint=f"rotator put, or check the path {path}")
+        return SecretNotFound(f"{self._what(path)}: no such secret", hint=f"rotator put NAME, or check the path {path}")
 
     def _reread(self, path: str) -> KvVersion | None:
         try:

@@ -106,6 +106,7 @@ class MemoryProvider:
         return any(family.live == refresh_token and not family.revoked for family in self.families)
 
     def _process(self, request: RefreshRequest) -> TokenAnswer:
+        assert request.refresh_token
         token = request.refresh_token.reveal()
         self.presented[token] += 1
         for family in self.families:

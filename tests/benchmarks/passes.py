@@ -59,7 +59,7 @@ def measure(count: int, rounds: int) -> dict[str, Any]:
         for number in range(rounds):
             sides = [("rotator", ours), ("floor", floor)]
             for name, command in sides if number % 2 == 0 else reversed(sides):
-                taken[name].append(_timed(command, environment))
+                taken[name].append(timed(command, environment))
     wall = {name: [one[0] for one in rounds_] for name, rounds_ in taken.items()}
     cpu = {name: [one[1] for one in rounds_] for name, rounds_ in taken.items()}
     return {
@@ -73,11 +73,11 @@ def measure(count: int, rounds: int) -> dict[str, Any]:
 
 def _calls(made: Fleet, command: Sequence[str], environment: Mapping[str, str]) -> dict[str, int]:
     before = made.calls()
-    _timed(command, environment)
+    timed(command, environment)
     return {name: count - before.get(name, 0) for name, count in made.calls().items() if count > before.get(name, 0)}
 
 
-def _timed(command: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:
+def timed(command: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:
     """Run a process; return its wall and processor time in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)  # the stubs are still running, and so not in it
     began_s = time.perf_counter()

@@ -39,6 +39,7 @@ class Sizes:
     same_second: int
     invocation: int
     invocations: int
+    viewed: int
 
 
 FULL = Sizes(
@@ -53,6 +54,7 @@ FULL = Sizes(
     same_second=5_000,
     invocation=1_000,
     invocations=6,
+    viewed=2_000,
 )
 QUICK = Sizes(
     rounds=2,
@@ -66,6 +68,7 @@ QUICK = Sizes(
     same_second=500,
     invocation=50,
     invocations=2,
+    viewed=50,
 )
 """To see that everything runs; its figures mean nothing."""
 
@@ -277,6 +280,19 @@ def _tell_lambda(found: Results) -> Iterator[str]:
         yield f"a cold start: calls of {side}: {_counts(calls)}"
 
 
+# ------------------------------------------------------------------------------------------------- views
+
+
+def _views(sizes: Sizes) -> Results:
+    return alone("views", count=sizes.viewed, rounds=sizes.process_rounds)
+
+
+def _tell_views(found: Results) -> Iterator[str]:
+    for command in found["wall_s"]:
+        wall, cpu = (spread(found, kind, command).shown(2, unit=" s") for kind in ("wall_s", "cpu_s"))
+        yield f"{found['credentials']:,} credentials: rotator {command}: {wall}, {cpu} of processor time"
+
+
 # ------------------------------------------------------------------------------------------------ growth
 
 
@@ -308,5 +324,6 @@ PARTS: dict[str, Part] = {
     "g": Part("`rotator once` with nothing due", _passes, _tell_passes),
     "s": Part("everything ends in the same second", _same_second, _tell_same_second),
     "l": Part("the Lambda function", _lambda, _tell_lambda),
+    "v": Part("`rotator status` of a fleet on the local store", _views, _tell_views),
 }
 """By letter. (d), (e) and (f) are one run of one process; (h), the growth, is computed from (c) to (f)."""

@@ -50,6 +50,7 @@ def results(each: int = 1024) -> dict[str, Any]:
         "def": {kind: copy.deepcopy(fleets) for kind in STARTS},
         "g": {"1": {"wall_ratio": SPREAD}},
         "l": {"cold": {"ratio": SPREAD}, "due": {"ratio": SPREAD}},
+        "v": {"credentials": 2_000, "wall_s": {"status": SPREAD}},
         "s": {"credentials": 5_000, "expired": 0, "over_limit": 0, "reused": 0},
     }
 
@@ -57,14 +58,14 @@ def results(each: int = 1024) -> dict[str, Any]:
 def test_every_goal_has_a_row_that_holds_when_it_is_met() -> None:
     """Two goals are on two stores, and one is for each kind of start; with good results all hold."""
     found = list(rows(results()))
-    assert len(found) == 16
+    assert len(found) == 17
     assert [row.measure for row in found if not row.held] == []
 
 
 def test_nothing_measured_is_nothing_held() -> None:
     """Without results every row says so, and no row is left out."""
-    assert [row.held for row in rows({})] == [None] * 16
-    assert markdown({}).count("| not measured |") == 16
+    assert [row.held for row in rows({})] == [None] * 17
+    assert markdown({}).count("| not measured |") == 17
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,8 @@ def test_nothing_measured_is_nothing_held() -> None:
         (("s", "expired"), 1, 11),
         (("s", "over_limit"), 1, 11),
         (("g", "1", "wall_ratio"), {"median": 1.31, "low": 1.0, "high": 2.0}, 12),
-        (("c", "flushed audit", "1000", "lag_ms", "p99"), 0.01, 13),
+        (("v", "wall_s", "status"), {"median": 2.01, "low": 1.0, "high": 3.0}, 13),
+        (("c", "flushed audit", "1000", "lag_ms", "p99"), 0.01, 14),
     ],
 )
 def test_a_goal_that_is_missed_is_told(path: tuple[str, ...], value: Any, row: int) -> None:

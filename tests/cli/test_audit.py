@@ -85,3 +85,26 @@ def test_a_trail_that_goes_to_stderr_cannot_be_shown(stage: Stage) -> None:
     ended = stage.cli("audit", "show")
     assert ended.code == 2
     assert "stderr" in ended.err
+
+
+def test_two_sinks_write_two_formats_and_both_are_verified_and_told(stage: Stage) -> None:
+    """The same events, in the same words."""
+    other = {form: stage.folder / f"{form}.jsonl" for form in ("cloudevents", "ocsf")}
+    stage.config["audit"] += [{"type": "jsonl", "path": str(path), "format": form} for form, path in other.items()]
+    lines = rotated(stage)
+    own = stage.cli("audit", "show", str(stage.audit_file), "--credential", "alpha").out
+    for path in other.values():
+        assert len(path.read_text().splitlines()) == len(lines)
+        assert stage.cli("audit", "verify", str(path)).code == 0
+        assert stage.cli("audit", "show", str(path), "--credential", "alpha").out == own
+    assert "has new tokens" in own
+
+
+def test_an_unknown_format_is_refused(stage: Stage) -> None:
+    """With those that there are."""
+    stage.ready()
+    stage.config["audit"][0]["format"] = "cef"
+    ended = stage.cli("check")
+    assert ended.code == 2
+    assert "audit[0].format" in ended.err
+    assert "cloudevents" in ended.err

@@ -122,7 +122,7 @@ def test_a_missing_secret_is_found(stage: Stage) -> None:
 
     assert ended.code == 1
     assert ended.out.startswith(f"credential alpha: store main: no secret alpha in {stage.folder / 'secrets.db'}\n")
-    assert "    → seed it with rotator put NAME\n" in ended.out
+    assert "    → seed it with rotator put alpha\n" in ended.out
     assert "all is there" not in ended.out
 
 
@@ -344,7 +344,7 @@ def test_a_secret_of_aws_that_would_be_written_too_often_is_a_warning(
 
     assert finding.warning
     assert finding.problem.what.startswith("would be written every 540 s; ")
-    monkeypatch.setattr("rotator.live_check.live_check", lambda _: [finding])
+    monkeypatch.setattr("rotator.live_check.live_check", lambda *_: [finding])
     ended = stage.cli("check", "--live")
     assert ended.code == 0
     assert ended.out.startswith("warning: credential alpha: would be written every 540 s")

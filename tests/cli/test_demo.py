@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from rotator import outcomes
-from rotator.cli import commands, demo
+from rotator.cli import commands, demo, terminal
 from rotator.clocks import SystemClock
 from tests.app.stage import CANARIES
 
@@ -51,8 +51,9 @@ def test_the_demo_on_a_terminal_shows_a_table(
 ) -> None:
     """On a terminal a live table takes the place of the lines, and the summary follows."""
     screen = io.StringIO()
-    terminal = Console(file=screen, force_terminal=True, width=120)
-    monkeypatch.setattr(demo, "Console", lambda: terminal)
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "is_coloured", lambda: True)
+    monkeypatch.setattr(terminal, "console", lambda: Console(file=screen, force_terminal=True, width=120))
 
     code = commands.run(["demo", "--seconds", "6", "--credentials", "2"])
 

@@ -76,7 +76,7 @@ def test_json_has_the_promised_shape(stage: Stage) -> None:
                 "name": "delta",
                 "reason": "secret_not_found",
                 "error": f"store main: no secret delta in {stage.folder / 'secrets.db'}",
-                "action": "seed it with rotator put NAME",
+                "action": "seed it with rotator put delta",
             }
         ],
     }

@@ -29,7 +29,10 @@ def test_replay_allows_one_more_try(stage: Stage) -> None:
     ended = stage.cli("resolve", "alpha", "--replay")
     stage.cli("once")
 
-    assert (ended.code, ended.out) == (0, "alpha: its refresh token may be presented one more time\n")
+    assert (ended.code, ended.out) == (
+        0,
+        "alpha: its refresh token may be presented one more time: rotator once --name alpha\n",
+    )
     assert stage.is_live()
     assert stage.face().report.rotations == 1
     assert [event["reason"] for event in stage.events if event["event"] == "credential.resolved"] == ["replay"]
@@ -41,7 +44,10 @@ def test_discard_gives_the_doubt_up(stage: Stage) -> None:
 
     ended = stage.cli("resolve", "alpha", "--discard")
 
-    assert (ended.code, ended.out) == (0, "alpha: the rotation in doubt is given up; put a new token set\n")
+    assert (ended.code, ended.out) == (
+        0,
+        "alpha: the rotation in doubt is given up; log in again and put the new token set: rotator put alpha\n",
+    )
     assert state(stage) == "latched"
     assert stage.cli("once", "--force").code == 1
     assert stage.face().report.requests == 1
@@ -67,7 +73,7 @@ def test_clear_takes_a_latch_away(stage: Stage) -> None:
 
     ended = stage.cli("resolve", "alpha", "--clear")
 
-    assert (ended.code, ended.out) == (0, "alpha: the latch or pause is cleared\n")
+    assert (ended.code, ended.out) == (0, "alpha: the latch or pause is cleared; try it: rotator once --name alpha\n")
     assert state(stage) == "due"
     assert stage.record().presented == ()
 
@@ -91,8 +97,13 @@ REFUSALS = [
     (situations.in_doubt_twice, "--replay", "its refresh token was already tried twice", "rotator put alpha"),
     (situations.fresh, "--discard", "no rotation of alpha is in doubt", "see: rotator explain alpha"),
     (situations.waiting_in_escrow, "--discard", "its successor waits in escrow", "rotator escrow replay"),
-    (situations.fresh, "--clear", "alpha is not latched: there is nothing to clear", ""),
-    (situations.in_doubt, "--clear", "alpha is in doubt, not latched", "--replay or --discard"),
+    (situations.fresh, "--clear", "alpha is not latched: there is nothing to clear", "rotator explain alpha"),
+    (
+        situations.in_doubt,
+        "--clear",
+        "alpha is in doubt, not latched",
+        "rotator resolve alpha --replay, or rotator resolve alpha --discard",
+    ),
     (situations.given_up, "--clear", "the rotation of alpha was given up", "rotator put alpha"),
     (situations.without_refresh_token, "--clear", "it has no refresh_token", "rotator put alpha"),
 ]

@@ -49,7 +49,7 @@ STATES = [
     (situations.cooling_down_beside_another, "cooling_down", False, "rate_limited", ""),
     (situations.misconfigured, "unusable", True, "invalid_client", "client"),
     (situations.without_refresh_token, "unusable", True, "it has no refresh_token", "rotator put alpha"),
-    (situations.missing, "unusable", True, "no secret alpha in ", "seed it with rotator put NAME"),
+    (situations.missing, "unusable", True, "no secret alpha in ", "seed it with rotator put alpha"),
     (situations.held, "due", False, "other/1/x is at work on it", ""),
     (situations.stale, "due", False, "the store shows a refresh token that is already spent", ""),
     (situations.put_back, "unusable", True, "an old version was put back", "put the newer version back"),
@@ -268,7 +268,7 @@ def test_what_cannot_be_read_ends_explain_with_its_error(stage: Stage) -> None:
 
     assert (ended.code, ended.out) == (1, "")
     assert "no secret alpha" in ended.err
-    assert "→ seed it with rotator put NAME" in ended.err
+    assert "→ seed it with rotator put alpha" in ended.err
 
 
 def test_an_unknown_name_is_bad_usage(stage: Stage) -> None:

@@ -47,7 +47,8 @@ def test_the_generic_profile_states_the_defaults_of_the_model() -> None:
 
 def test_every_field_of_a_provider_can_be_configured() -> None:
     """The configuration's names are the model's, durations without their unit."""
-    of_model = {field.name.removesuffix("_s") for field in fields(Provider)} - {"name", "profile"}
+    own = {"name", "profile", "grant", "subject"}  # the last two are each credential's
+    of_model = {field.name.removesuffix("_s") for field in fields(Provider)} - own
     assert of_model == set(ProviderFields.model_fields) - {"private_key"}
 
 
@@ -116,6 +117,8 @@ def test_an_entry_overrides_every_field() -> None:
         refresh_token_idle="7d",
         refresh_token_absolute="30d",
         error_members=["error", "status"],
+        description_members=["reason"],
+        bearer_types=["bot"],
         rules=[{"then": "reauthorize", "code": "gone"}],
         form_reply=True,
         secret_optional=True,
@@ -147,6 +150,8 @@ def test_an_entry_overrides_every_field() -> None:
         refresh_token_idle_s=604800.0,
         refresh_token_absolute_s=2592000.0,
         error_members=("error", "status"),
+        description_members=("reason",),
+        bearer_types=("bot",),
         rules=(AnswerRule("reauthorize", code="gone"),),
         form_reply=True,
         secret_optional=True,
@@ -232,7 +237,7 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
         (
             "profile",
             "profile 'auth1': there is no profile of this name",
-            "did you mean 'auth0'? known: auth0, dailypay, generic",
+            f"did you mean 'auth0'? known: {', '.join(BUILT_IN)}",
         )
     ]
 
@@ -266,7 +271,12 @@ TEXT = "token_endpoint: x"
         ({"token_endpoint": "https://{host}/t"}, "token_endpoint uses {host}, which is not among its variables"),
         ({"variables": {"a": {"is": "choice", "about": "x"}}}, "`of` belongs to `is: choice`, and a choice needs it"),
         ({"variables": {"a": {"is": "host"}}}, "about Field required"),
-        ({"variables": {"a": {"is": "url", "about": "x"}}}, "Input should be 'host' or 'choice'"),
+        (
+            {"variables": {"a": {"is": "port", "about": "x"}}},
+            "Input should be 'host', 'label', 'word', 'path', 'url' or",
+        ),
+        ({"variables": {"a": {"is": "host", "about": "x", "default": "a b"}}}, "`default` is no value that fits"),
+        ({"variables": {"a": {"is": "word", "about": "x", "example": "a/b"}}}, "`example` is no value that fits"),
         ({"sources": 3}, "sources Input should be a valid tuple"),
     ],
 )

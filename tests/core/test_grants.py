@@ -8,7 +8,7 @@ import pytest
 
 from rotator import policy
 from rotator.grants import GrantIndex
-from rotator.model import Malformed, Versioned
+from rotator.model import Credential, Malformed, Provider, Versioned
 from rotator.record_changes import mark
 from rotator.records import Claim, StateRecord, digest_of
 from rotator.redact import Secret
@@ -16,6 +16,11 @@ from tests.core.parts import NOW, fields, stored
 from tests.rotation.world import World
 
 EMPTY = StateRecord("i")
+
+
+def named(name: str) -> Credential:
+    acme = Provider("acme", "generic", "https://id.example/token")
+    return Credential(name=name, provider=acme, store="main", secret=name)
 
 
 def holds(token: object) -> Versioned:
@@ -30,18 +35,18 @@ def spent(*tokens: str) -> StateRecord:
 def test_two_documents_with_one_token_share_a_grant() -> None:
     """Each of the two is told of the other."""
     index = GrantIndex()
-    index.add("a", holds("rt"), EMPTY)
+    index.add(named("a"), holds("rt"), EMPTY)
     assert index.sharer("a") is None
-    index.add("b", holds("rt"), EMPTY)
-    index.add("c", holds("another"), EMPTY)
+    index.add(named("b"), holds("rt"), EMPTY)
+    index.add(named("c"), holds("another"), EMPTY)
     assert (index.sharer("a"), index.sharer("b"), index.sharer("c")) == ("b", "a", None)
 
 
 def test_a_token_that_another_record_spent_is_shared() -> None:
     """A copy of a token that another credential has presented is not sent; the other is not held back by it."""
     index = GrantIndex()
-    index.add("a", holds("rt-2"), spent("rt-1"))
-    index.add("b", holds("rt-1"), EMPTY)
+    index.add(named("a"), holds("rt-2"), spent("rt-1"))
+    index.add(named("b"), holds("rt-1"), EMPTY)
     assert index.sharer("b") == "a"
     assert index.sharer("a") is None
 
@@ -49,16 +54,16 @@ def test_a_token_that_another_record_spent_is_shared() -> None:
 def test_a_credential_does_not_share_with_itself() -> None:
     """One's own claim on one's own token is no sharing."""
     index = GrantIndex()
-    index.add("a", holds("rt"), mark(spent("rt", "rt-0"), "x", "settled"))
+    index.add(named("a"), holds("rt"), mark(spent("rt", "rt-0"), "x", "settled"))
     assert index.sharer("a") is None
 
 
 def test_what_a_rotation_replaced_counts_as_spent() -> None:
     """A copy of the document from before a rotation is told, although the record was not read since."""
     index = GrantIndex()
-    index.add("a", holds("rt-1"), EMPTY)
+    index.add(named("a"), holds("rt-1"), EMPTY)
     index.rotated("a", digest_of(Secret("rt-2")))
-    index.add("b", holds("rt-1"), EMPTY)
+    index.add(named("b"), holds("rt-1"), EMPTY)
     assert index.sharer("b") == "a"
     assert index.sharer("a") is None
 
@@ -66,11 +71,11 @@ def test_what_a_rotation_replaced_counts_as_spent() -> None:
 def test_what_is_read_again_takes_the_place_of_what_was_read() -> None:
     """A credential that got a login of its own shares no longer, and its old token is free."""
     index = GrantIndex()
-    index.add("a", holds("rt"), EMPTY)
-    index.add("b", holds("rt"), EMPTY)
-    index.add("b", holds("its own"), EMPTY)
+    index.add(named("a"), holds("rt"), EMPTY)
+    index.add(named("b"), holds("rt"), EMPTY)
+    index.add(named("b"), holds("its own"), EMPTY)
     assert (index.sharer("a"), index.sharer("b")) == (None, None)
-    index.add("b", holds("its own"), EMPTY)
+    index.add(named("b"), holds("its own"), EMPTY)
     assert index.sharer("b") is None
 
 
@@ -78,8 +83,8 @@ def test_what_is_read_again_takes_the_place_of_what_was_read() -> None:
 def test_a_document_without_a_token_shares_nothing(content: object) -> None:
     """What holds no usable refresh token is not in the index."""
     index = GrantIndex()
-    index.add("a", Versioned("i", "1", None, content), EMPTY)  # type: ignore[arg-type]
-    index.add("b", Versioned("j", "1", None, content), EMPTY)  # type: ignore[arg-type]
+    index.add(named("a"), Versioned("i", "1", None, content), EMPTY)  # type: ignore[arg-type]
+    index.add(named("b"), Versioned("j", "1", None, content), EMPTY)  # type: ignore[arg-type]
     assert index.sharer("a") is None
     assert index.sharer("nobody") is None
 
@@ -89,10 +94,10 @@ def test_the_sharer_is_noted_in_what_was_observed() -> None:
     world = World()
     observed = world.replica().observer.observe(world.credential, force=True)
     index = GrantIndex()
-    index.add("payroll", observed.situation.stored, observed.situation.record)
+    index.add(named("payroll"), observed.situation.stored, observed.situation.record)
     assert index.marked(observed) is observed
     world.store.raw_put("copy", json.dumps(world.document))
-    index.add("copy", world.store.read("copy"), EMPTY)
+    index.add(named("copy"), world.store.read("copy"), EMPTY)
     marked = index.marked(observed)
     assert marked.situation.shared_with == "copy"
     assert isinstance(policy.decide(marked.situation), policy.Unusable)

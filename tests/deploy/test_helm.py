@@ -269,7 +269,18 @@ def test_alerts_name_what_there_is(mode: str) -> None:
     assert len(group["rules"]) >= 2
     for rule in group["rules"]:
         assert "NAME" not in rule["expr"]
-        assert rule["annotations"].keys() == {"summary", "description"}
+        assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+
+
+def test_alerts_link_to_where_the_runbooks_are() -> None:
+    """At the address that is given; one with a fragment, or a space, is refused."""
+    given = ("--set", "prometheusRule.runbookBase=https://wiki.example/rotator")
+    [group] = by_kind(rendered(values_of("deployment"), *given))["PrometheusRule"]["spec"]["groups"]
+    links = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in group["rules"]}
+    assert links["RotatorGone"] == "https://wiki.example/rotator#rotatorgone"
+    assert all(link.startswith("https://wiki.example/rotator#") for link in links.values())
+    wrong = helm("template", "rotator", CHART, "--values", values_of("deployment"), *given[:1], given[1] + "#top")
+    assert "runbookBase" in wrong.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""The alerts, by Prometheus' own tool: checked, tried one by one, and compared with what a daemon really exposes."""
+"""The alerts: checked and tried one by one by Prometheus' own tool, fed by real runs, and none without a runbook."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,24 +12,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.app.stage import poll, real_stage
-from tests.app.test_daemon import expiring, running
-from tests.app.test_listener import ask
+from tests.app.stage import real_stage
+from tests.deploy.real_runs import exposed
 
 if TYPE_CHECKING:
-    from tests.app.stage import Stage
+    from tests.deploy.real_runs import Exposed
 
-__all__ = ["real_stage"]
+__all__ = ["exposed", "real_stage"]
 
 ROOT = Path(__file__).parent.parent.parent
 ALERTS = ROOT / "deploy" / "helm" / "rotator" / "alerts"
 RULES = ROOT / "deploy" / "prometheus" / "rotator.rules.yaml"
 TESTS = Path(__file__).parent / "alerts.yaml"
+RUNBOOKS = ROOT / "docs" / "runbooks.md"
+KINDS = ("deployment", "cronjob")
+FIVE = ["Means", "How bad", "Look", "Mend", "Over when"]
 
 
 def alerts(kind: str) -> list[dict[str, Any]]:
     """Return a chart's alerts, as it renders them for a release of the name rotator."""
-    found: list[dict[str, Any]] = yaml.safe_load((ALERTS / f"{kind}.yaml").read_text().replace("NAME", "rotator"))
+    text = (ALERTS / f"{kind}.yaml").read_text().replace("NAME", "rotator").replace("RUNBOOKS", "docs/runbooks.md")
+    found: list[dict[str, Any]] = yaml.safe_load(text)
     return found
 
 
@@ -43,7 +47,7 @@ def promtool(*arguments: str | Path, text: str | None = None) -> str:
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
-    for kind in ("deployment", "cronjob"):
+    for kind in KINDS:
         group = {"groups": [{"name": kind, "rules": alerts(kind)}]}
         (tmp_path / f"{kind}.rules.yaml").write_text(yaml.safe_dump(group))
     shutil.copy(TESTS, tmp_path)
@@ -65,24 +69,47 @@ def test_each_fires_when_it_should_and_not_before(rules: Path) -> None:
     """With a test of its own for each."""
     promtool("test", "rules", rules / TESTS.name)
     tried = {one["alertname"] for test in yaml.safe_load(TESTS.read_text())["tests"] for one in test["alert_rule_test"]}
-    assert tried == {rule["alert"] for kind in ("deployment", "cronjob") for rule in alerts(kind)}
+    assert tried == {rule["alert"] for kind in KINDS for rule in alerts(kind)}
 
 
-def test_a_daemon_exposes_what_the_alerts_ask_for(real_stage: Stage) -> None:
-    """Scraped from a real one, and held against Prometheus' rules for names; all but a pause, which it did not have."""
-    stage = real_stage
-    stage.config["http"] = {"listen": "127.0.0.1:0"}
-    stage.provider("acme", refresh_token_absolute="30d")
-    stage.ready()
-    expiring(stage)
-    with running(stage) as daemon:
-        poll(lambda: daemon.rotated("alpha"), "a rotation")
-        text = poll(lambda: _with(ask(daemon, "/metrics")[1], "rotator_refresh_token"), "the end of the grant")
-    promtool("check", "metrics", text=text)
-    exposed = set(re.findall(r"^(rotator_\w+)", text, re.MULTILINE))
-    asked = {name for rule in alerts("deployment") for name in re.findall(r"rotator_\w+", rule["expr"])}
-    assert asked - exposed == {"rotator_provider_cooldown_until_timestamp_seconds"}
+def test_real_runs_expose_what_the_alerts_ask_for(exposed: Exposed) -> None:
+    """A daemon that is scraped, or the file that a pass leaves; but for what Kubernetes itself tells."""
+    asked = {name for kind in KINDS for rule in alerts(kind) for name in re.findall(r"rotator_\w+", rule["expr"])}
+    assert asked - exposed.families.keys() == set()
 
 
-def _with(text: str, name: str) -> str:
-    return text if f"\n{name}" in text else ""
+def test_prometheus_takes_what_real_runs_expose(exposed: Exposed) -> None:
+    """By its own rules for names and types."""
+    promtool("check", "metrics", text=exposed.scraped)
+    promtool("check", "metrics", text=exposed.left)
+
+
+# ----------------------------------------------------------------------------------------------------- runbooks
+
+
+def sections() -> dict[str, str]:
+    """Return the runbooks' sections by the anchor that a heading gets."""
+    parts = re.split(r"^## (.+)$", RUNBOOKS.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {heading.lower(): text for heading, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def test_every_alert_leads_to_its_runbook_and_every_runbook_is_led_to() -> None:
+    """By the anchor of its heading: no alert without a runbook."""
+    rules = [rule for kind in KINDS for rule in alerts(kind)]
+    links = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in rules}
+    assert links == {alert: f"docs/runbooks.md#{alert.lower()}" for alert in links}
+    assert sections().keys() == {alert.lower() for alert in links}
+
+
+def test_every_runbook_says_the_five_things() -> None:
+    """What it means, how bad it is, where to look, how to mend it, and how to know that it is over."""
+    for alert, text in sections().items():
+        assert re.findall(r"^- \*\*(.+?):\*\*", text, re.MULTILINE) == FIVE, alert
+
+
+def test_the_panels_and_runbooks_exist_that_the_runbooks_name() -> None:
+    """Their commands are held to the command line with those of all pages (tests/docs)."""
+    page = RUNBOOKS.read_text(encoding="utf-8")
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "rotator.json").read_text(encoding="utf-8"))
+    assert set(re.findall(r'panel\s"(.+?)"', page)) <= {panel["title"] for panel in dashboard["panels"]}
+    assert set(re.findall(r"\]\(#(\w+)\)", page)) <= sections().keys()

@@ -172,7 +172,7 @@ def test_readers_are_told_of_rotations_without_a_token(stage: Stage, receiver: R
     with running(stage) as daemon:
         poll(lambda: daemon.rotated("alpha") and daemon.rotated("quiet"), "both rotations")
         poll(lambda: receiver.requests, "the message")
-    assert messages(receiver) == [("credential.rotated", "", "alpha")]
+    assert messages(receiver) == [("rotated", "", "alpha")]
     [body] = receiver.bodies
     data = json.loads(body)["data"]
     assert (data["secret"], data["version"], data["store"]) == ("alpha", stage.version("alpha"), "main")

@@ -60,14 +60,15 @@ def test_the_message_is_what_is_sent() -> None:
         "3b0f1f3e-64f4-4a52-a2a6-5f8f9f6f0c1d.1",
         "case.opened",
         AT,
-        "its grant is dead",
-        kind="grant_dead",
+        "a person is needed",
+        kind="needs_person",
         credential="payroll-export",
         provider="dailypay",
         store="main",
         since=AT,
-        detail="the provider rejected the refresh token (invalid_grant)",
-        action="log in again: rotator login payroll-export",
+        detail="secret oauth/payroll-export in store main: GetSecretValue failed with AccessDeniedException "
+        "(request 5f9f6f0c)",
+        action="allow GetSecretValue on it, and its KMS key, in the IAM policy",
         deadline=AT.replace(minute=6),
     )
     assert json.dumps(notice.body(), indent=2) == block("message").strip()

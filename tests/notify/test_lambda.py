@@ -49,7 +49,7 @@ def test_invocations_tell_a_dead_grant_once_and_each_rotation(
     assert [len(report["failed"]) for report in reports] == [1, 1, 1]
     assert sorted(messages(receiver)) == [
         ("case.opened", "grant_dead", names[0]),
-        ("credential.rotated", "", names[1]),
+        ("rotated", "", names[1]),
     ]
 
 

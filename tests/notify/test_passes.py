@@ -98,7 +98,7 @@ def test_readers_are_told_by_a_pass(told: Stage, receiver: Receiver) -> None:
     told.ready("alpha", "beta", "gamma")
     told.until_due("gamma")
     assert told.cli("once").code == 0
-    assert sorted(messages(receiver)) == [("credential.rotated", "", name) for name in ("alpha", "beta", "gamma")]
+    assert sorted(messages(receiver)) == [("rotated", "", name) for name in ("alpha", "beta", "gamma")]
 
 
 def test_a_dry_run_tells_nobody(told: Stage, receiver: Receiver) -> None:

@@ -63,10 +63,10 @@ def authenticate_basic(query_client: Callable[[str], Client | None], request: An
     return client if client and client.check_client_secret(basic.client_secret) else None
 
 
-class PrivateKeyJwt:
-    """Authenticates by a signed assertion, once per `jti` (RFC 7523 section 3).
+class Assertions:
+    """Checks signed assertions, each good once per `jti` (RFC 7523 section 3).
 
-    Authlib's own class measures `exp` by the machine's clock; this one goes by the injected clock.
+    Authlib's own classes measure `exp` by the machine's clock; this one goes by the injected clock.
 
     Args:
         audiences: Returns the audiences that name this tenant, looked up at each use.
@@ -77,21 +77,16 @@ class PrivateKeyJwt:
         self._audiences = audiences
         self._seen: set[tuple[str, str]] = set()
 
-    def __call__(self, query_client: Callable[[str], Client | None], request: Any) -> Client | None:
-        """Return the client that signed the assertion; None when there is no assertion.
+    def claims(self, assertion: str, client: Client | None) -> dict[str, Any]:
+        """Return the claims of an assertion that this client signed.
 
         Raises:
-            InvalidClientError: The assertion does not hold.
+            BadAssertion: It does not hold.
         """
-        parameters = request.token_request.parameters
-        if parameters.get("client_assertion_type") != ASSERTION_TYPE:
-            return None
-        assertion = parameters.get("client_assertion", "")
-        client = query_client(str(unproved_claims(assertion).get("sub", "")))
         if client is None or client.public_key is None:
-            raise InvalidClientError(description="The assertion names no client with a key.")
+            raise BadAssertion("The assertion names no client with a key.")
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 assertion,
                 client.public_key,
                 algorithms=_ALGORITHMS,
@@ -105,12 +100,12 @@ class PrivateKeyJwt:
                 },
             )
         except jwt.InvalidTokenError as error:
-            raise InvalidClientError(description=f"The assertion does not hold: {type(error).__name__}.") from None
+            raise BadAssertion(f"The assertion does not hold: {type(error).__name__}.") from None
         self._check_times(claims)
         if (client.client_id, claims["jti"]) in self._seen:
-            raise InvalidClientError(description="The assertion was used before.")
+            raise BadAssertion("The assertion was used before.")
         self._seen.add((client.client_id, claims["jti"]))
-        return client
+        return claims
 
     def _check_times(self, claims: dict[str, Any]) -> None:
         now = self._clock.now().timestamp()
@@ -118,10 +113,38 @@ class PrivateKeyJwt:
             expires_in_s = float(claims["exp"]) - now
             starts_in_s = max(float(claims.get(name, now)) - now for name in ("iat", "nbf"))
         except (TypeError, ValueError):
-            raise InvalidClientError(description="The times of the assertion are no numbers.") from None
+            raise BadAssertion("The times of the assertion are no numbers.") from None
         if expires_in_s <= -CLOCK_SKEW_S:
-            raise InvalidClientError(description="The assertion expired.")
+            raise BadAssertion("The assertion expired.")
         if expires_in_s > LONGEST_ASSERTION_S + CLOCK_SKEW_S:
-            raise InvalidClientError(description="The assertion lives too long.")
+            raise BadAssertion("The assertion lives too long.")
         if starts_in_s > CLOCK_SKEW_S:
-            raise InvalidClientError(description="The assertion is from the future.")
+            raise BadAssertion("The assertion is from the future.")
+
+
+class BadAssertion(Exception):
+    """An assertion does not hold, for the reason in its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateKeyJwt:
+    """Authenticates a client by an assertion that it signed about itself."""
+
+    assertions: Assertions
+
+    def __call__(self, query_client: Callable[[str], Client | None], request: Any) -> Client | None:
+        """Return the client that signed the assertion; None when there is no assertion.
+
+        Raises:
+            InvalidClientError: The assertion does not hold.
+        """
+        parameters = request.token_request.parameters
+        if parameters.get("client_assertion_type") != ASSERTION_TYPE:
+            return None
+        assertion = parameters.get("client_assertion", "")
+        client = query_client(str(unproved_claims(assertion).get("sub", "")))
+        try:
+            self.assertions.claims(assertion, client)
+        except BadAssertion as bad:
+            raise InvalidClientError(description=str(bad)) from None
+        return client

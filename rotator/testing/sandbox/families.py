@@ -105,6 +105,12 @@ class TokenBook:
         reply, _ = self._issue(family, scope, with_refresh_token=True)
         return reply
 
+    def standing(self, client_id: str, scope: str, subject: str) -> TokenReply:
+        """Return an access token of a grant that needs no login; nothing else comes from it."""
+        reply, _ = self._issue(Family(0, client_id, scope, subject, self._clock.now()), scope, with_refresh_token=False)
+        self._counters.standing += 1
+        return reply
+
     def admit(self, text: str, client_id: str) -> RefreshToken:
         """Return the refresh token if it may be used now; a reused one takes its family with it.
 

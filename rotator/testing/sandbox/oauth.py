@@ -14,10 +14,11 @@ from authlib.oauth2.rfc6749 import (
 )
 from authlib.oauth2.rfc6749.grants import RefreshTokenGrant
 
-from rotator.testing.sandbox.clients import Client, PrivateKeyJwt, authenticate_basic
+from rotator.testing.sandbox.clients import Assertions, Client, PrivateKeyJwt, authenticate_basic
 from rotator.testing.sandbox.families import DeadGrant, RefreshToken, TokenBook
 from rotator.testing.sandbox.logins import CodeGrant, DeviceGrant, Logins
 from rotator.testing.sandbox.messages import Reply, TokenReply, TokenRequest, error_reply, json_reply
+from rotator.testing.sandbox.standing import ClientCredentialsGrant, JwtBearerGrant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,6 +113,10 @@ class _DeviceGrant(DeviceGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
 
 
+class _ClientCredentialsGrant(ClientCredentialsGrant):
+    TOKEN_ENDPOINT_AUTH_METHODS = tuple(method for method in AUTH_METHODS if method != "none")
+
+
 class TokenServer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
     """The token endpoint of one tenant. Not thread-safe: the face calls it under its lock.
 
@@ -131,10 +136,11 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]  # authlib has no 
         self.book = book
         self.logins = logins
         self._settings = settings
-        for grant in (_RefreshGrant, _CodeGrant, _DeviceGrant):
+        self.assertions = Assertions(clock, audiences)
+        for grant in (_RefreshGrant, _CodeGrant, _DeviceGrant, _ClientCredentialsGrant, JwtBearerGrant):
             self.register_grant(grant)
         self.register_client_auth_method("client_secret_basic", authenticate_basic)
-        self.register_client_auth_method("private_key_jwt", PrivateKeyJwt(clock, audiences))
+        self.register_client_auth_method("private_key_jwt", PrivateKeyJwt(self.assertions))
 
     def answer(self, request: TokenRequest) -> Reply:
         """Process a token request and return the answer to it."""

@@ -16,6 +16,7 @@ class Report:
         requests: POSTs to the token endpoint that arrived whole, whatever became of them.
         refreshes: Token responses made.
         rotations: Those that carried a new refresh token.
+        standing: Token responses to grants that need no login.
         grace_replays: Replays that the grace window let through.
         reuse_detections: Used refresh tokens that came again.
         families_revoked: Logins that this cost.
@@ -30,6 +31,7 @@ class Report:
     requests: int = 0
     refreshes: int = 0
     rotations: int = 0
+    standing: int = 0
     grace_replays: int = 0
     reuse_detections: int = 0
     families_revoked: int = 0

@@ -60,6 +60,7 @@ class FaceSettings:
         person: What a person does who is asked in a browser: approves, denies, or comes back with a forged state.
         device_interval_s: How often a device may ask.
         device_lives_s: How long its person has.
+        unapproved: Subjects for whom no client may ask by an assertion.
     """
 
     name: str
@@ -84,6 +85,7 @@ class FaceSettings:
     person: Literal["approves", "denies", "forged"] = "approves"
     device_interval_s: float = 5.0
     device_lives_s: float = 600.0
+    unapproved: frozenset[str] = frozenset()
 
 
 def auth0_face(name: str = "auth0", **changes: Any) -> FaceSettings:

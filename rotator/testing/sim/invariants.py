@@ -69,8 +69,8 @@ class Watch:
 
     def arrives(self, process: Process, request: RefreshRequest) -> None:
         """A request reaches the provider: promises 1, 2, 5, 6 and 8."""
-        token = request.refresh_token.reveal()
-        digest = digest_of(request.refresh_token)
+        assert request.refresh_token
+        token, digest = request.refresh_token.reveal(), digest_of(request.refresh_token)
         self.digests[token] = digest
         self.attempts.update((1, 5, 6, 8))
         if self.started.get(process.name, 0) < 1:
@@ -79,8 +79,7 @@ class Watch:
         self.last_sent[process.name] = digest
         if self._known_dead(process, digest):
             raise Violation(6, f"{token} was latched and is sent again")
-        durable_s, until_s = self.cooldown
-        now_s = self.world.scheduler.now_s
+        (durable_s, until_s), now_s = self.cooldown, self.world.scheduler.now_s
         if self.looked_at_s.get(process.name, 0.0) > durable_s > 0 and now_s < until_s and not self.world.clocks_off:
             raise Violation(5, f"sent {until_s - now_s:.1f} s before the cooldown ends")
         before = self.presentations.setdefault(token, [])
@@ -135,6 +134,7 @@ class Watch:
 
     def answered(self, process: Process, request: RefreshRequest, answer: TokenAnswer) -> None:
         """The provider made an answer; whether it arrives is another matter."""
+        assert request.refresh_token
         token = request.refresh_token.reveal()
         presentation = self.presentations[token][-1]
         presentation.answered = True

@@ -1,0 +1,1 @@
+"""What holds for README and docs/, and the generator of docs/reference."""
