@@ -84,7 +84,7 @@ class Adapters:
 
             return VaultSecretStore(name, session, entry.mount)
         if isinstance(entry, configured.AwsSecretsManagerStore):
-            client = self._aws("secretsmanager", entry.region, entry.endpoint_url)
+            client = self.aws("secretsmanager", entry.region, entry.endpoint_url)
             from rotator.stores.aws import AwsSecretStore  # noqa: PLC0415 - on use
 
             if entry.writes == "fenced":
@@ -105,7 +105,7 @@ class Adapters:
         if isinstance(entry, configured.DynamoDbState):
             from rotator.state.dynamodb import DynamoDbStateStore  # noqa: PLC0415 - on use
 
-            return DynamoDbStateStore(self._aws("dynamodb", entry.region, entry.endpoint_url), entry.table)
+            return DynamoDbStateStore(self.aws("dynamodb", entry.region, entry.endpoint_url), entry.table)
         if isinstance(entry, configured.VaultState):
             store = cast("configured.VaultStore", self.settings.stores[entry.store])  # checked with the configuration
             session = self._session(entry.store, store)
@@ -137,14 +137,22 @@ class Adapters:
             return lambda: key_from_file(path)
         key_id = str(seal.kms_key_id)
         region = self.settings.state.region if isinstance(self.settings.state, configured.DynamoDbState) else None
-        return lambda: key_from_kms(self._aws("kms", region, None), key_id, state)
+        return lambda: key_from_kms(self.aws("kms", region, None), key_id, state)
 
-    def _aws(self, service: Any, region: str | None, endpoint_url: str | None) -> Any:
+    def aws(self, service: Any, region: str | None, endpoint_url: str | None, **more: Any) -> Any:
+        """Return a client of an AWS service (`rotator.aws_session.client`).
+
+        Raises:
+            ConfigError: boto3 is not installed.
+            StoreDenied: There is no region, or no such profile.
+        """
         try:
             from rotator import aws_session  # noqa: PLC0415 - on use
         except ImportError:
             raise _not_installed("aws", "boto3") from None
-        return aws_session.client(service, region=region, endpoint_url=endpoint_url, workers=self.settings.workers)
+        return aws_session.client(
+            service, region=region, endpoint_url=endpoint_url, workers=self.settings.workers, **more
+        )
 
     def _session(self, name: str, entry: configured.VaultStore) -> VaultSession:
         """Return the login to a Vault; the store and a state in it share one."""

@@ -26,7 +26,10 @@ notices when the provider has mended it."""
 WARN_AGAIN_S = 86_400.0
 WARN_SHARE = 0.25
 WARN_BEFORE_S = 7 * 86_400.0
-"""A refresh token whose end comes within a week, or within the last quarter of a shorter life, is announced daily."""
+SLIDES_S = 30.0
+"""A refresh token whose end comes within a week, or within the last quarter of a shorter life, is announced daily.
+An end that moves by more than half a minute with a rotation is renewed by it; by less, it is counted in whole seconds
+on two clocks."""
 
 
 def pause_after(
@@ -71,6 +74,8 @@ def grant_after(
     expires_at = before.expires_at if before else None
     if received.tokens.refresh_expires_in_s is not None:
         expires_at = received.sent_at + timedelta(seconds=received.tokens.refresh_expires_in_s)
+        if slides(before.expires_at if before else None, expires_at):
+            since = now  # this life began with this token: its last quarter is what is announced
     elif expires_at is None and provider.refresh_token_absolute_s is not None:
         expires_at = since + timedelta(seconds=provider.refresh_token_absolute_s)
     warned_at = before.warned_at if before else None
@@ -81,6 +86,11 @@ def grant_after(
         announce = silent and expires_at - now <= timedelta(seconds=early_s)
     grant = Grant(received.successor, since, expires_at, now if announce else warned_at)
     return grant, expires_at if announce else None
+
+
+def slides(before: datetime | None, after: datetime | None) -> bool:
+    """Return whether a rotation renews the refresh token's life: the end that the provider states moved with it."""
+    return before is not None and after is not None and after - before > timedelta(seconds=SLIDES_S)
 
 
 def _first_seen(credential: Credential, presented: Versioned, now: datetime) -> datetime:

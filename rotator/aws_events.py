@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from rotator.errors import RotatorError
     from rotator.last_pass import LastPass
     from rotator.model import Credential
+    from rotator.observe import Observed
     from rotator.outcomes import Outcome
+    from rotator.telling_passes import PassTelling
     from rotator.wiring import App
 
 HORIZON = "15m"
@@ -55,6 +57,9 @@ AFTER_THE_ANSWER_S = 15.0
 provider is asked only while its whole `timeout` and this much is left: a reply that the function's end cuts off is a
 doubt."""
 
+TELL_WITHIN_S = 15.0
+TELL_BEFORE_S = 2.0
+"""How long the telling of cases may take, and what it leaves of the function's time for the answer."""
 AFTER_THE_REPORT_S = 1.0
 """What is left of the function's time for its answer, when metrics are pushed or traces sent."""
 
@@ -235,15 +240,43 @@ def _run(
 ) -> list[Outcome]:
     # What was compared with all others already is not compared once more: that would read the whole fleet for ten.
     apart = compared and all(credential.name in compared for credential in credentials)
-    return app.passes.run(
+    telling = _telling(app)
+    watchers: list[LastPass | PassTelling] = [one for one in (left, telling) if one]
+
+    def seen(credential: Credential, observed: Observed | RotatorError) -> None:
+        for one in watchers:
+            one.seen(credential, observed)
+
+    def tell(outcome: Outcome) -> None:
+        for one in watchers:
+            one.done(outcome)
+
+    results = app.passes.run(
         credentials,
         horizon_s=horizon_s,
         answers_by=_answers_by(app, context),
         among=() if apart else app.credentials,
         compared=compared,
-        seen=left.seen if left else lambda _, __: None,
-        tell=left.done if left else lambda _: None,
+        seen=seen,
+        tell=tell,
     )
+    if telling:
+        telling.finish(results, within_s=_time_to_tell_s(context), last=False)
+    return results
+
+
+def _telling(app: App) -> PassTelling | None:
+    """Return what tells of a pass; None where nobody is told."""
+    if app.told is None:
+        return None
+    from rotator.telling_passes import PassTelling, warned  # noqa: PLC0415 - on use
+
+    return PassTelling(app, warned)
+
+
+def _time_to_tell_s(context: Any) -> float:
+    left_s = _left_s(context, TELL_BEFORE_S)
+    return TELL_WITHIN_S if left_s is None else min(TELL_WITHIN_S, left_s)
 
 
 def _answers_by(app: App, context: Any) -> datetime | None:

@@ -19,7 +19,7 @@ from rotator.errors import StoreDenied
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Service = Literal["secretsmanager", "dynamodb", "kms", "sqs"]
+Service = Literal["secretsmanager", "dynamodb", "kms", "sqs", "sns", "events"]
 
 CONNECT_TIMEOUT_S: Final = 5.0
 """AWS endpoints answer a handshake in milliseconds; five seconds outlast a lost packet or two."""
@@ -42,6 +42,7 @@ def client(
     endpoint_url: str | None = None,
     workers: int = 16,
     session: boto3.Session | None = None,
+    answer_s: float = READ_TIMEOUT_S,
 ) -> Any:
     """Return a client that sends every request once; it may be used by many threads at once.
 
@@ -54,6 +55,7 @@ def client(
         workers: How many threads use the client; each gets a connection.
         session: Instead of the process's one session, which takes its credentials from the environment, the
             profile or the machine's role.
+        answer_s: How long a whole answer may take, in seconds.
 
     Raises:
         StoreDenied: There is no region or no such profile, or the endpoint is no URL.
@@ -61,7 +63,7 @@ def client(
     config = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=READ_TIMEOUT_S,
+        read_timeout=answer_s,
         max_pool_connections=max(workers, 1),
         user_agent=USER_AGENT,
     )
@@ -82,7 +84,8 @@ def client(
     # botocore offers no other way to its connections; the pool managers, a proxy's too, share this dictionary.
     pools = made._endpoint.http_session._pool_classes_by_scheme  # noqa: SLF001
     pools.update(with_deadline(pools))
-    made.meta.events.register("before-parse", _refuse_partial_answer)
+    if made.meta.service_model.metadata["protocol"] != "query":  # of XML the parser itself refuses a part
+        made.meta.events.register("before-parse", _refuse_partial_answer)
     made.meta.events.register("after-call", _refuse_foreign_answer)
     return made
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rotator import outcomes
+from rotator.aftermath import slides
 from rotator.errors import slug
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Line:
         action: What a person is to do; empty when nothing.
         issued_at: Of the access token, as far as that is known.
         rotated_at: When rotator rotated it last.
+        grant_since: When the refresh token's present life began, if that is known.
     """
 
     credential: Credential
@@ -48,6 +50,7 @@ class Line:
     action: str = ""
     issued_at: datetime | None = None
     rotated_at: datetime | None = None
+    grant_since: datetime | None = None
 
     def ready(self, now: datetime) -> bool | None:
         """Return whether readers have a token that works, and no person is needed; None before the first look."""
@@ -79,6 +82,10 @@ class Board:
     def lines(self) -> list[Line]:
         """Return all lines, in no particular order."""
         return list(self._lines.values())  # in one step of the interpreter: the writer cannot come between
+
+    def line(self, name: str) -> Line | None:
+        """Return a credential's line."""
+        return self._lines.get(name)
 
     # ------------------------------------------------------------------------------------------------- health
 
@@ -136,6 +143,7 @@ class Board:
             sight.grant_ends_at,
             issued_at=sight.issued_at,
             rotated_at=sight.rotated_at,
+            grant_since=sight.grant_since,
         )
 
     def done(self, credential: Credential, outcome: Outcome, next_at: datetime | None, *, now: datetime) -> None:
@@ -143,10 +151,12 @@ class Board:
         known = self._lines.get(credential.name) or Line(credential)
         state = outcomes.state_of(outcome)
         expires_at, grant_ends_at = known.expires_at, known.grant_ends_at
-        issued_at, rotated_at = known.issued_at, known.rotated_at
+        issued_at, rotated_at, grant_since = known.issued_at, known.rotated_at, known.grant_since
         reason = action = ""
         match outcome:
             case outcomes.Rotated():
+                if grant_since is None or slides(grant_ends_at, outcome.grant_ends_at):
+                    grant_since = now
                 expires_at, grant_ends_at = outcome.expires_at, outcome.grant_ends_at
                 issued_at = rotated_at = now
             case outcomes.Fresh():
@@ -156,5 +166,5 @@ class Board:
             case outcomes.Failed():
                 reason, action = outcome.error, outcome.action
         self._lines[credential.name] = Line(
-            credential, state, expires_at, next_at, grant_ends_at, reason, action, issued_at, rotated_at
+            credential, state, expires_at, next_at, grant_ends_at, reason, action, issued_at, rotated_at, grant_since
         )

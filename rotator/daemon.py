@@ -26,11 +26,13 @@ from rotator.errors import RotatorError
 from rotator.fleet import Fleet
 from rotator.looks import Looks, Swept
 from rotator.model import Listed
+from rotator.notifying import EVERY_S, Notifying
 from rotator.showing import Showing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from rotator.job import Job
     from rotator.model import Credential
     from rotator.observe import Observed
     from rotator.outcomes import Outcome
@@ -85,6 +87,7 @@ class Daemon:
         tell: Called with every outcome.
         note: Called with a short text and facts, for the operational log.
         change_check_s: How often versions are listed.
+        notify_every_s: How often it is looked whether somebody is to be told of something.
     """
 
     app: App
@@ -92,6 +95,7 @@ class Daemon:
     tell: Callable[[Outcome], None]
     note: Callable[..., Any]
     change_check_s: float = CHANGE_CHECK_S
+    notify_every_s: float = EVERY_S
     _bell: Bell = field(default_factory=Bell)
     _stopping: bool = False
     _reloading: bool = False
@@ -102,6 +106,7 @@ class Daemon:
     _census: Census | None = None
     _unconfirmed: set[str] = field(default_factory=set)
     _showing: Showing = field(init=False)
+    _notifying: Notifying = field(init=False)
 
     def __post_init__(self) -> None:
         surroundings = self.app.surroundings
@@ -109,6 +114,7 @@ class Daemon:
         self._fleet = Fleet(surroundings.clock, self.app.budget, surroundings.pause_s, self.app.quotas, parts)
         self._looks = Looks(self.app.observer, self._bell.ring)
         self._showing = Showing(self._log)
+        self._notifying = Notifying(self._log, self._fleet.grants.newest, self.notify_every_s)
 
     def stop(self) -> None:
         """Start nothing new, finish what is in flight, and let `run` return. Callable from a signal handler."""
@@ -128,12 +134,13 @@ class Daemon:
 
     def run(self) -> None:
         """Run until stopped."""
-        self._listen()
         try:
+            self._listen()
             with scheduling() as scheduler:
                 self._loop(scheduler)
         finally:
             self._showing.close()
+            self._notifying.close()
 
     # ---------------------------------------------------------------------------------------------- the loop
 
@@ -146,8 +153,7 @@ class Daemon:
                     dispatcher = self._reloaded(dispatcher, pools)
                 self._turned()
                 for job, outcome in dispatcher.finished():
-                    self._tell(outcome)
-                    self._fleet.done(job, outcome)
+                    self._done(job, outcome)
                 if self._stopping:
                     self._looks.begin_no_more()
                     dispatcher.abandon()
@@ -307,8 +313,7 @@ class Daemon:
             return dispatcher
         while True:
             for job, outcome in dispatcher.finished():
-                self._tell(outcome)
-                self._fleet.done(job, outcome)
+                self._done(job, outcome)
             for job in dispatcher.abandon():  # each time: one that was looked at meanwhile waits for its turn again
                 self._fleet.abandoned(job)
             if not dispatcher.running:
@@ -339,8 +344,11 @@ class Daemon:
         Raises:
             ConfigError: The address cannot be listened at.
         """
-        self._showing.follow(self.app, self._cooldowns)
-        self._fleet.board = self._showing.board
+        try:
+            self._showing.follow(self.app, self._cooldowns)
+        finally:
+            self._fleet.board = self._showing.board
+            self._notifying.follow(self.app, self._showing.board)
 
     def _cooldowns(self) -> Mapping[str, datetime]:
         return self.app.observer.cooldowns.all_known()  # of the parts as they are then
@@ -358,9 +366,11 @@ class Daemon:
             ending.join(LONGEST_SLEEP_S)
             self._turned()
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _done(self, job: Job, outcome: Outcome) -> None:
+        self._notifying.became(job.credential, outcome)
         with contextlib.suppress(OSError, ValueError):  # a closed stderr must not end the daemon
             self.tell(outcome)
+        self._fleet.done(job, outcome)
 
     def _log(self, text: str, **facts: Any) -> None:
         with contextlib.suppress(OSError, ValueError):

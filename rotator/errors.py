@@ -22,6 +22,7 @@ Answers of an authorization server are values (`rotator.model.TokenAnswer`); exc
     ├── AuditUnavailable                 the event is not durable
     ├── ProviderUnreachable              a request of a login got no reply
     ├── LoginFailed                      a login came to no token set
+    ├── NotDelivered(retry_after_s)      a notifier did not take a message, or not surely
     ├── Refused                          an operator's wish that does not fit the credential's state
     └── Defect                           what nobody foresaw, by type and place
 
@@ -187,6 +188,20 @@ class ProviderUnreachable(RotatorError):
 
 class LoginFailed(RotatorError):
     """A login came to no token set; nothing was changed."""
+
+
+class NotDelivered(RotatorError):
+    """A notifier did not take a message, or it is not known whether it did: it is sent again, under the same id.
+
+    Args:
+        retry_after_s: How long the receiver asked to be left alone; 0 for nothing said.
+    """
+
+    then = "retry"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class Refused(RotatorError):

@@ -25,6 +25,7 @@ class HttpRequest:
         method: A refresh is a POST, always.
         headers: All but `Host` and `Content-Length`, which the transport adds.
         echoes: What a server could quote from this request and nobody may see, in every spelling that was sent.
+        called: What errors call the address, where that is a secret; empty for the address itself.
     """
 
     url: str
@@ -32,9 +33,10 @@ class HttpRequest:
     body: bytes
     echoes: tuple[Secret, ...] = ()
     method: Literal["POST", "GET", "PUT"] = "POST"
+    called: str = ""
 
     def __repr__(self) -> str:
-        return f"HttpRequest({self.method} {shown(self.url)}, {len(self.body)} bytes)"
+        return f"HttpRequest({self.method} {self.called or shown(self.url)}, {len(self.body)} bytes)"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -62,6 +62,7 @@ class Sight:
         grant_ends_at: When that in the document ends, where the provider says so.
         issued_at: When the access token was issued, if that is known.
         rotated_at: When rotator rotated it last.
+        grant_since: When the refresh token's present life began, where its end is known.
     """
 
     credential: Credential
@@ -75,6 +76,7 @@ class Sight:
     grant_ends_at: datetime | None = None
     issued_at: datetime | None = None
     rotated_at: datetime | None = None
+    grant_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +322,7 @@ def _of_record(credential: Credential, found: Listed, record: StateRecord) -> Si
         grant.expires_at,
         issued_at=last.at,
         rotated_at=last.at,
+        grant_since=grant.since,
     )
 
 
@@ -347,4 +350,5 @@ def sight_of(credential: Credential, observed: Observed) -> Sight:
         grant.expires_at if grant and grant.digest == newest else None,
         issued_at=None if isinstance(tokens, Malformed) else tokens.issued_at,
         rotated_at=situation.record.last.at if situation.record.last else None,
+        grant_since=grant.since if grant and grant.digest == newest else None,
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rotator.errors import slug
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from rotator.audit.events import AuditEvent
@@ -128,11 +129,18 @@ class MeteredStore:
         return _Counting(self.called, operation)
 
 
+class Waits(NamedTuple):
+    """For whom an entry waits, and since when."""
+
+    credential: str
+    since: datetime
+
+
 class CountedEscrow:
-    """The entries that this process put into escrow, or found there, and has not cleared."""
+    """The entries that this process put into escrow, or found there, and has not cleared. Thread-safe."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[str]] = {}
+        self._waiting: dict[str, dict[str, Waits]] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -143,26 +151,40 @@ class CountedEscrow:
         """Return an escrow whose entries are counted here."""
         return _Counted(escrow, self)
 
-    def found(self, identity: str, parents: set[str]) -> None:
-        """Note all that waits for a secret."""
-        if not parents and identity not in self._waiting:
+    def since(self) -> dict[str, datetime]:
+        """Return, by credential, since when the oldest of its entries waits."""
+        with self._lock:
+            all_of_them = [waits for entries in self._waiting.values() for waits in entries.values()]
+        return {waits.credential: waits.since for waits in sorted(all_of_them, key=lambda one: one.since, reverse=True)}
+
+    def take_over(self, before: CountedEscrow) -> None:
+        """Go on with what the parts of an earlier configuration knew."""
+        with before._lock:
+            known = dict(before._waiting)
+        with self._lock:
+            self._waiting = {**known, **self._waiting}
+
+    def found(self, identity: str, entries: dict[str, Waits]) -> None:
+        """Note all that waits for a secret, by parent."""
+        if not entries and identity not in self._waiting:
             return  # the case of every look; no lock for it
         with self._lock:
-            self._set(identity, parents)
+            self._set(identity, entries)
 
-    def kept(self, identity: str, parent: str) -> None:
+    def kept(self, identity: str, parent: str, waits: Waits) -> None:
         """Note an entry."""
         with self._lock:
-            self._set(identity, self._waiting.get(identity, set()) | {parent})
+            self._set(identity, {**self._waiting.get(identity, {}), parent: waits})
 
     def cleared(self, identity: str, parents: frozenset[str]) -> None:
         """Note that entries are gone."""
         with self._lock:
-            self._set(identity, self._waiting.get(identity, set()) - parents)
+            before = self._waiting.get(identity, {})
+            self._set(identity, {parent: waits for parent, waits in before.items() if parent not in parents})
 
-    def _set(self, identity: str, parents: set[str]) -> None:
-        if parents:
-            self._waiting[identity] = parents
+    def _set(self, identity: str, entries: dict[str, Waits]) -> None:
+        if entries:
+            self._waiting[identity] = entries
         else:
             self._waiting.pop(identity, None)
 
@@ -184,13 +206,14 @@ class _Counted:
 
     def waiting(self, record: StateRecord) -> tuple[SealedEntry, ...]:
         entries = self.behind.waiting(record)
-        self.count.found(record.identity, {entry.parent for entry in entries if entry.kind == "tokens"})
+        # What is left of a lost reply is a doubt, and waits for no store.
+        self.count.found(record.identity, {one.parent: _waits(one) for one in entries if one.kind == "tokens"})
         return entries
 
     def keep(self, entry: SealedEntry, writer: RecordWriter) -> None:
         self.behind.keep(entry, writer)
-        if entry.kind == "tokens":  # what is left of a lost reply is a doubt, and waits for no store
-            self.count.kept(entry.identity, entry.parent)
+        if entry.kind == "tokens":
+            self.count.kept(entry.identity, entry.parent, _waits(entry))
 
     def without(self, record: StateRecord, parents: frozenset[str]) -> StateRecord:
         return self.behind.without(record, parents)
@@ -204,3 +227,7 @@ class _Counted:
 
     def prove_writable(self) -> None:
         self.behind.prove_writable()
+
+
+def _waits(entry: SealedEntry) -> Waits:
+    return Waits(entry.credential, entry.at)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_NAMED = 40
 """How many known names a hint lists: all keys of a section, and not a fleet, which pushes the error off the screen."""
 
-Family = Literal["stores", "state", "profiles"]
+Family = Literal["stores", "state", "profiles", "notifiers"]
 """The families of plug-ins; the entry-point group of a family is `rotator.<family>`."""
 
 
@@ -86,7 +86,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(names[:MOST_NAMED])}{more}" if names else "none is defined"
 
 
-_SINGULAR: dict[Family, str] = {"stores": "store type", "state": "state type", "profiles": "profile"}
+_SINGULAR: dict[Family, str] = {
+    "stores": "store type",
+    "state": "state type",
+    "profiles": "profile",
+    "notifiers": "notifier type",
+}
 
 
 def _where(family: Family, name: str) -> str:

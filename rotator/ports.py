@@ -1,7 +1,8 @@
 """The ports. A docstring here is the contract; `rotator.testing.contracts` holds every adapter to it.
 
 Unless a method says otherwise: implementations are safe to call from many threads at once, they block until the
-answer is known, and what they say was written is durable when they return.
+answer is known, and what they say was written is durable when they return. Who tells people and programs has a port of
+its own, `rotator.notifier`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Showing:
 
     Args:
         note: Called with a short text and facts, for the operational log.
-        board: None until something is to be shown for the first time; it stays from then on.
+        board: None until something is to be shown, or told of, for the first time; it stays from then on.
         listener: None while nothing is listened at.
     """
 
@@ -31,6 +31,7 @@ class Showing:
     board: Board | None = None
     listener: Listener | None = None
     _web: Web | None = None
+    _metered: bool = False
 
     def follow(self, app: App, cooldowns: Callable[[], Mapping[str, datetime]]) -> None:
         """Listen where a configuration says; a listener that is right already stays.
@@ -44,13 +45,15 @@ class Showing:
         shown = app.shown
         if self.listener is not None and (shown is None or shown.listen != self.listener.listen):
             self.close()
-        if shown is None:
+        if self.board is None and (shown is not None or app.told is not None):
+            self.board = Board()
+        if shown is None or self.board is None:
             return
         from rotator.listener import Listener  # noqa: PLC0415 - on use
         from rotator.web import Fresh, Web  # noqa: PLC0415 - likewise
 
-        if self.board is None:
-            self.board = Board(shown.meters.lag)
+        if not self._metered:
+            self.board.lag, self._metered = shown.meters.lag, True
             shown.meters.show(self.board, cooldowns)
         clock = app.surroundings.clock
         token = Fresh(shown.token, clock) if shown.token else None

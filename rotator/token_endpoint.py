@@ -104,7 +104,7 @@ class HttpTokenEndpoint:
                 return self._exchange(http, wire)
             except Exception as error:  # noqa: BLE001 - whatever it is, there is no reply
                 sent = "no reply could be read" if wire.sent_at is not None else "not sent"
-                where = shown(http.url)
+                where = http.called or shown(http.url)
                 raise ProviderUnreachable(f"{where}: {sent}: {_described(wire, error)}", hint="try again") from None
 
     def assertion(self, request: RefreshRequest) -> Secret | Misconfigured | None:

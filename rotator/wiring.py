@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from rotator.ports import AuditSink, Clock, Escrow, Ids, Randomness, SecretStore, StateStore, TokenEndpoint
     from rotator.progress import Progress
     from rotator.redact import Secret
+    from rotator.told import Told
     from rotator.traces import Traces
 
 
@@ -97,6 +98,7 @@ class App:
     Args:
         credentials: Those that are configured, and found where the process ends soon; of its shard alone.
         rules: By which further ones are found.
+        told: Who is told of cases and rotations; None where no notifier is configured.
     """
 
     settings: configured.Settings
@@ -118,6 +120,7 @@ class App:
     rules: list[Rule]
     shown: Shown | None = None
     shard: Shard = WHOLE
+    told: Told | None = None
 
     def credential(self, name: str) -> Credential:
         """Return a configured credential.
@@ -190,6 +193,9 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
     if meters is not None:
         sinks += [meters.sink()] if sinks else []  # a trail without a sink refuses; one that only counts is none
         escrow, endpoint = meters.escrow(escrow), meters.endpoint(endpoint)
+    told = _told(settings, adapters, surroundings, read_secret)
+    if told is not None:
+        escrow = told.entries.around(escrow)
     trail = AuditTrail(sinks, clock, ids, actor)
     cooldowns = Cooldowns(state, retrier)
     observer = Observer(stores, state, escrow, seal, cooldowns, clock, retrier, actor)
@@ -227,6 +233,7 @@ def build(settings: configured.Settings, mode: Mode, surroundings: Surroundings)
         quotas,
         resolved.rules,
         _shown(settings, meters, surroundings.env, read_secret),
+        told=told,
     )
 
 
@@ -254,3 +261,13 @@ def _shown(
     source = settings.http.token
     token = None if source is None else reader(source, where="http.token", env=env, read_secret=read_secret)
     return Shown(settings.http.listen, settings.http.local, token, meters)
+
+
+def _told(
+    settings: configured.Settings, adapters: Adapters, surroundings: Surroundings, read_secret: ReadSecret
+) -> Told | None:
+    if not settings.notifiers:
+        return None
+    from rotator.notifier_making import told  # noqa: PLC0415 - on use
+
+    return told(settings, surroundings, read_secret, adapters.aws)

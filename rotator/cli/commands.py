@@ -13,6 +13,7 @@ from rotator.cli.audits import audit
 from rotator.cli.completions import completion, credential_names
 from rotator.cli.context import Context, Exit, Interruption, chosen, exit_code, explain_error, say, warn
 from rotator.cli.escrows import escrow
+from rotator.cli.notifying import notify
 from rotator.cli.options import Span, json_option, shard_option
 from rotator.cli.providers import providers
 from rotator.cli.single import login, put, resolve, revoke, token
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
     from rotator.last_pass import LastPass
     from rotator.model import Credential
+    from rotator.observe import Observed
     from rotator.outcomes import Outcome
     from rotator.progress import Progress
     from rotator.shards import Shard
+    from rotator.telling_passes import PassTelling
     from rotator.wiring import App
 
 LEAST_PASS_S = 60.0
@@ -178,18 +181,23 @@ def once(
     shard: Shard | None,
 ) -> int:
     """Make one pass: rotate all that falls due within the horizon. A name goes before the shard."""
-    left: LastPass | None = None
+    watchers: list[LastPass | PassTelling] = []
+
+    def seen(credential: Credential, observed: Observed | RotatorError) -> None:
+        for one in watchers:
+            one.seen(credential, observed)
 
     def tell(outcome: Outcome) -> None:
-        if left:
-            left.done(outcome)
+        for one in watchers:
+            one.done(outcome)
         if not as_json:
             say(shown.outcome_line(outcome, dry_run=dry_run))
 
     with context.watched() as progress:
         app = context.app("once", None if names else shard, progress, whole=not (names or dry_run))
         credentials = chosen(app, names)
-        left = _last_pass(context, app)
+        left, telling = _last_pass(context, app), None if dry_run else _telling(app)
+        watchers += filter(None, (left, telling))
         with Interruption() as interruption:
             if dry_run:
                 results = _looked_at(app, credentials, horizon, force, progress)
@@ -203,7 +211,7 @@ def once(
                     stop=interruption.stop,
                     until=app.passes.until_in(max(horizon, LEAST_PASS_S)),
                     among=app.credentials,
-                    seen=left.seen if left else lambda _, __: None,
+                    seen=seen,
                     tell=tell,
                     progress=progress,
                 )
@@ -213,7 +221,18 @@ def once(
     code = Exit.INTERRUPTED if interruption.stop.wanted else code
     if left:
         left.ended(code)
+    if telling:
+        telling.finish(results, hurried=interruption.stop.wanted)
     return code
+
+
+def _telling(app: App) -> PassTelling | None:
+    """Return what tells of the pass; None where nobody is told."""
+    if app.told is None:
+        return None
+    from rotator.telling_passes import PassTelling, warned  # noqa: PLC0415 - on use
+
+    return PassTelling(app, warned)
 
 
 def _last_pass(context: Context, app: App) -> LastPass | None:
@@ -239,7 +258,21 @@ def _looked_at(
     return results
 
 
-for _command in (audit, completion, escrow, explain, login, plan, providers, put, resolve, revoke, status, token):
+for _command in (
+    audit,
+    completion,
+    escrow,
+    explain,
+    login,
+    notify,
+    plan,
+    providers,
+    put,
+    resolve,
+    revoke,
+    status,
+    token,
+):
     rotator.add_command(_command)
 
 

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, mo
 
 from rotator.addresses import is_loopback
 from rotator.config.findings import Origin
+from rotator.config.notify_settings import NotifySettings
 from rotator.config.provider_settings import (
     Algorithm,
     ProviderFields,
@@ -194,6 +195,7 @@ class CredentialSettings(Section):
         subject: Of a jwt_bearer assertion; the client when left out.
         assertion_claims: Further claims of it, over the provider's; null leaves a claim out.
         token_parameters: Further parameters of a token request with a standing grant, over the provider's.
+        on_rotated: Who is told of its rotations, instead of the section of this name.
     """
 
     name: Name
@@ -212,6 +214,7 @@ class CredentialSettings(Section):
     subject: Text | None = None
     assertion_claims: dict[Text, str | int | bool | None] = Field(default_factory=dict)
     token_parameters: dict[Text, Text] = Field(default_factory=dict)
+    on_rotated: Annotated[tuple[Text, ...], Listed] | None = None
 
 
 class DiscoverySettings(Section):
@@ -256,7 +259,7 @@ def _version(value: object) -> object:
     return value
 
 
-class Settings(Section):
+class Settings(NotifySettings):
     """The whole configuration.
 
     Args:

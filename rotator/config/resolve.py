@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rotator.config import checks, grants, rules
+from rotator.config import checks, grants, notify_rules, rules
 from rotator.config.findings import Finding, Path
 from rotator.config.grants import Granted
 from rotator.config.providers import Merged, merge
@@ -94,8 +94,10 @@ def examine(settings: Settings, *, env: Mapping[str, str], mode: Mode | None) ->
     found.faults += checks.same_name(settings)
     found.faults += same_secret(settings)
     found.faults += rules.examined(settings, found.merged, env)
+    found.faults += notify_rules.examined(settings, env)
     found.doubts += perhaps_same_secret(settings)
     found.doubts += checks.doubts(settings, env)
+    found.doubts += notify_rules.doubts(settings)
     for position, credential in enumerate(settings.credentials):
         index = settings.index_of(position)
         faults = _references(settings, index, credential)

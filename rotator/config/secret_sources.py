@@ -37,7 +37,7 @@ class StoreSource(Section):
 SOURCE_HINT = "write {env: NAME}, {file: PATH} or {store: NAME, secret: NAME, field: NAME}"
 
 
-def _source(value: object) -> object:
+def source_of(value: object) -> object:
     """Refuse anything but the three shapes, in words that quote neither keys nor values: `{hunter2}` is a mapping."""
     for shape in (EnvSource, FileSource, StoreSource):
         if isinstance(value, shape):
@@ -51,4 +51,4 @@ def _source(value: object) -> object:
     raise fault("is not a source of a secret", SOURCE_HINT)
 
 
-SecretSource = Annotated[EnvSource | FileSource | StoreSource, BeforeValidator(_source)]
+SecretSource = Annotated[EnvSource | FileSource | StoreSource, BeforeValidator(source_of)]

@@ -96,7 +96,7 @@ VaultAuth = Annotated[
 
 
 class PlugIn(Section):
-    """A store or state that a plug-in offers; its own keys are `options`, and the plug-in checks them.
+    """A store, state or notifier that a plug-in offers; its own keys are `options`, and the plug-in checks them.
 
     Args:
         type: The name of its entry point.

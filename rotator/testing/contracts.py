@@ -25,7 +25,8 @@ What a backend does not have is switched off by name: a suite's attribute that e
 reason why not. A step of the harness that the backend cannot show calls `cannot_show` with the reason. pytest reports
 both as the reason of the skip.
 
-The suites: `SecretStoreContract`, `StateStoreContract`, `EscrowContract`, each with the harness it asks for.
+The suites: `SecretStoreContract`, `StateStoreContract`, `EscrowContract`, `NotifierContract`, each with the harness it
+asks for.
 """
 
 from __future__ import annotations
@@ -33,12 +34,15 @@ from __future__ import annotations
 from rotator.testing.contract_parts import Support, cannot_show, need, race, shown
 from rotator.testing.escrow_contract import EscrowContract
 from rotator.testing.harnesses import EscrowHarness, SecretStoreHarness, StateStoreHarness
+from rotator.testing.notifier_contract import NotifierContract, NotifierHarness
 from rotator.testing.secret_store_contract import SecretStoreContract
 from rotator.testing.state_store_contract import StateStoreContract
 
 __all__ = [
     "EscrowContract",
     "EscrowHarness",
+    "NotifierContract",
+    "NotifierHarness",
     "SecretStoreContract",
     "SecretStoreHarness",
     "StateStoreContract",

@@ -72,6 +72,18 @@ def test_a_local_app_loads_no_sdk() -> None:
     assert not modules & {"boto3", "botocore", "hvac", "requests", "apscheduler", "click", "rotator.testing"}
 
 
+def test_who_tells_nobody_loads_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without notifiers none of their parts is imported; with some, no library before there is something to tell."""
+    telling = {"rotator.told", "rotator.cases", "rotator.deliveries", "rotator.notifiers", "rotator.telling_passes"}
+    assert not loaded({}) & telling
+    sns = {"type": "sns", "topic_arn": "arn:aws:sns:us-east-1:123456789012:rotator"}
+    slack = {"type": "slack", "url": {"env": "SLACK_URL"}}
+    monkeypatch.setenv("SLACK_URL", "https://hooks.example/x")
+    modules = loaded({"notifiers": {"topic": sns, "chat": slack}})
+    assert {"rotator.told", "rotator.notifiers.slack", "rotator.notifiers.aws"} <= modules
+    assert not modules & {"boto3", "botocore", "httpcore", "cryptography"}
+
+
 def test_vault_loads_no_aws() -> None:
     """An app with Vault alone imports hvac and not boto3."""
     state = {"type": "vault", "store": "main"}
@@ -86,6 +98,7 @@ def test_vault_loads_no_aws() -> None:
     [
         ("boto3", "aws", {"stores": {"main": AWS}}),
         ("boto3", "aws", {"state": DYNAMO, "seal": SEAL}),
+        ("boto3", "aws", {"notifiers": {"bus": {"type": "eventbridge"}}}),
         ("hvac", "vault", {"stores": {"main": VAULT}}),
         ("hvac", "vault", {"stores": {"main": VAULT}, "state": {"type": "vault", "store": "main"}, "seal": SEAL}),
     ],

@@ -380,7 +380,7 @@ def test_the_settings_yield_a_json_schema() -> None:
     schema = Settings.model_json_schema()
     assert set(schema["properties"]) == {
         "version", "stores", "state", "escrow", "seal", "audit", "workers", "http", "providers", "credentials",
-        "discover", "metrics", "traces",
+        "discover", "metrics", "traces", "notifiers", "notify", "on_rotated",
     }  # fmt: skip
     assert yaml.safe_dump(schema)
 

@@ -20,6 +20,10 @@ RUN_BY = {
     ("docs/start.md", "own provider"): "test_a_provider_of_ones_own",
     ("docs/start.md", "first credential"): "test_the_first_credential",
     ("docs/security.md", "seal key"): "tests/docs/test_seal_key.py",
+    ("docs/notifications.md", "configuration"): "tests/notify/test_docs.py",
+    ("docs/notifications.md", "message"): "tests/notify/test_docs.py",
+    ("docs/notifications.md", "verify"): "tests/notify/test_docs.py",
+    ("docs/notifications.md", "own"): "tests/notify/test_docs.py",
 }
 
 

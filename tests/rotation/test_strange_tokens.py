@@ -156,6 +156,30 @@ def test_what_the_provider_says_of_the_refresh_tokens_end_counts() -> None:
     assert "refresh_token.expiring" not in world.events
 
 
+def test_a_life_that_each_rotation_renews_is_not_announced() -> None:
+    """Two hours that each hourly answer states anew come to no end, however old the grant is."""
+    world = World(credential())
+    replica = world.replica()
+    for _ in range(24 * 10):
+        world.until_due()
+        answering(world, refresh_expires_in_s=7200.0)
+        assert isinstance(replica.run(), outcomes.Rotated)
+    assert "refresh_token.expiring" not in world.events
+
+
+def test_an_end_that_stays_is_announced_though_each_answer_states_it() -> None:
+    """What is left of ten days, in whole seconds, is one end: announced in its last quarter, a day apart."""
+    world = World(credential())
+    replica = world.replica()
+    start = world.clock.now()
+    while (left_s := 10 * DAY_S - (world.clock.now() - start).total_seconds()) > DAY_S / 10:
+        world.until_due()
+        answering(world, refresh_expires_in_s=float(int(left_s - 3600)))
+        assert isinstance(replica.run(), outcomes.Rotated)
+    days = [(one.ts - start).total_seconds() / DAY_S for one in world.audit.events if one.event.endswith("expiring")]
+    assert [int(day * 2) / 2 for day in days] == [7.5, 8.5, 9.5]
+
+
 def test_a_new_login_is_a_new_grant() -> None:
     """A person's new token set starts the absolute life anew."""
     world = World(credential(provider=provider(refresh_token_absolute_s=10 * DAY_S)))

@@ -25,6 +25,10 @@ VARIABLE = re.compile(r"ROTATOR_[A-Z_]+")
 MEANINGS = {
     "ROTATOR_CONFIG": "path of the configuration, where `-c` is not given",
     "ROTATOR_CONFIG_YAML": "on Lambda, the configuration itself",
+    "ROTATOR_CREDENTIAL": "for the command of a notifier: the credential that a message is about, if it is about one",
+    "ROTATOR_NOTICE_ID": "for the command of a notifier: the message's id",
+    "ROTATOR_NOTICE_KIND": "for the command of a notifier: the kind of a case",
+    "ROTATOR_NOTICE_TYPE": "for the command of a notifier: the message's type",
     "ROTATOR_QUEUE_URL": "on Lambda, the queue that `fan_out` sends what is due to",
     "ROTATOR_SHARD": "the shard, where `--shard` is not given",
     "ROTATOR_SHARD_INDEX": "the number that `--shard auto/N` takes, modulo N, where `$JOB_COMPLETION_INDEX` is not set",

@@ -1,0 +1,1 @@
+"""Notifiers: who is told of cases and rotations (`rotator.notifier.Notifier`)."""
