@@ -52,7 +52,25 @@ def credential_names(context: click.Context, _: click.Parameter, begin: str) -> 
 
 def provider_names(context: click.Context, _: click.Parameter, begin: str) -> list[CompletionItem]:
     """Return the names of configured providers that begin so."""
-    entries = _content(context).get("providers")
+    return _section(context, "providers", begin)
+
+
+def notifier_names(context: click.Context, _: click.Parameter, begin: str) -> list[CompletionItem]:
+    """Return the names of configured notifiers that begin so."""
+    return _section(context, "notifiers", begin)
+
+
+def profile_names(context: click.Context, _: click.Parameter, begin: str) -> list[CompletionItem]:
+    """Return the names of shipped profiles, and of configured providers, that begin so."""
+    from rotator.profiles import BUILT_IN  # noqa: PLC0415 - on use
+
+    configured = _section(context, "providers", begin)
+    known = {item.value for item in configured}
+    return [*configured, *(CompletionItem(name) for name in BUILT_IN if name.startswith(begin) and name not in known)]
+
+
+def _section(context: click.Context, section: str, begin: str) -> list[CompletionItem]:
+    entries = _content(context).get(section)
     names = entries if isinstance(entries, dict) else ()
     return [CompletionItem(name) for name in _texts(names) if name.startswith(begin)]
 

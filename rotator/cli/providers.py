@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rotator.cli.completions import profile_names
 from rotator.cli.context import DEFAULT_CONFIG, Context, Exit, say, warn
 from rotator.errors import ConfigError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=profile_names)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def providers(context: Context, name: str | None, as_json: bool) -> int:

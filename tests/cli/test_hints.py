@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = Path(__file__).parent.parent.parent / "rotator"
-PROSE = frozenset({"anew", "itself", "seal", "sees", "warns", "wrote"})
+PROSE = frozenset({"anew", "itself", "may", "runs", "seal", "sees", "warns", "wrote"})
 """What follows the name where a text tells of the program and not of a command."""
 
 ARGUMENT = re.compile(r"[A-Z]+")

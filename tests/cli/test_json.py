@@ -46,9 +46,8 @@ def documented(path: tuple[str, ...]) -> set[str]:
     """Return the outermost keys that the page names for a command."""
     rows = re.findall(r"^\| (`.*?`) \| (.*) \|$", PAGE, re.MULTILINE)
     [cell] = [cell for commands, cell in rows if f"`{' '.join(path)}`" in commands]
-    lists = (
-        r"(`(?:credentials|rotated|deferred|failed|findings|entries)`): (?:a list of )?(?:`\w+`(?: \([^)]*\))?(?:, )?)+"
-    )
+    of_objects = "credentials|rotated|deferred|failed|findings|entries|notifiers"
+    lists = rf"(`(?:{of_objects})`): (?:a list of )?(?:`\w+`(?: \([^)]*\))?(?:, )?)+"
     return set(re.findall(r"`(\w+)`", re.sub(lists, r"\1", cell.split(". ")[0].split("; with ")[0])))
 
 
@@ -102,6 +101,11 @@ def waiting(stage: Stage) -> tuple[str, ...]:
     return ()
 
 
+def notified(stage: Stage) -> tuple[str, ...]:
+    stage.config["notifiers"] = {"pager": {"type": "command", "command": ["cat"]}}
+    return nothing(stage)
+
+
 def trail(stage: Stage) -> tuple[str, ...]:
     stage.ready("beta")
     stage.cli("once", "--force")
@@ -118,6 +122,7 @@ RECIPES: dict[tuple[str, ...], Callable[[Stage], tuple[str, ...]]] = {
     ("login",): by_device,
     ("escrow", "list"): waiting,
     ("escrow", "replay"): waiting,
+    ("notify",): notified,
     ("audit", "verify"): trail,
     ("audit", "show"): trail,
 }
