@@ -79,7 +79,7 @@ def _book(body: Mapping[str, Any] | None) -> CaseBook:
     except (ValueError, OverflowError, RecursionError) as error:  # pydantic's ValidationError is a ValueError
         raise StoreCorrupt(
             f"the state record {KEY} cannot be read: {type(error).__name__}",
-            hint="a newer rotator may have written it; else delete this one record: open cases are then told anew",
+            hint="if no newer version wrote it, delete this one record: open cases are then told anew",
         ) from None
 
 

@@ -81,7 +81,7 @@ def _program(path: Path, entry: CommandNotifier, env: Mapping[str, str]) -> Iter
     if shutil.which(program, path=env.get("PATH")) is None:
         there = os.sep in program and FilePath(program).exists()
         what = f"{program} {'is not executable' if there else 'is not there'}"
-        yield Finding(path, what, "correct the path, or make it executable for the user that rotator runs as")
+        yield Finding(path, what, "correct the path, or make it executable for this user")
     for name in entry.pass_environment:
         if name not in env:
             yield Finding(
