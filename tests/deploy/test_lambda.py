@@ -130,8 +130,9 @@ def fleet(
 ) -> Iterator[SandboxServer]:
     """A fleet that is discovered, one of its secrets without a value, as the template would have it."""
     account = {"region_name": REGION, "aws_access_key_id": "x", "aws_secret_access_key": "y", "endpoint_url": moto_url}
-    secrets, kms, sqs = (boto3.client(service, **account) for service in ("secretsmanager", "kms", "sqs"))
+    secrets, kms, sqs, sns = (boto3.client(service, **account) for service in ("secretsmanager", "kms", "sqs", "sns"))
     prefix = new_name("fleet")
+    topic = sns.create_topic(Name=prefix.replace("/", "-"))["TopicArn"]
     with SandboxServer() as sandbox:
         for number in range(FLEET):
             tokens = {**sandbox.face("dailypay").login(DEFAULT_CLIENT_ID), "expires_in": 3600, "expires_at": 1}
@@ -145,6 +146,9 @@ def fleet(
             f"providers: {{dailypay: {{profile: dailypay, token_endpoint: '{endpoint}'}}}}\n"
             f"discover: [{{provider: dailypay, prefix: {prefix}, client_id: {DEFAULT_CLIENT_ID},"
             " client_secret: {env: CLIENT_SECRET}}]\n"
+            f"notifiers:\n  topic: {{type: sns, topic_arn: '{topic}', endpoint_url: '{moto_url}'}}\n"
+            f"  bus: {{type: eventbridge, region: {REGION}, endpoint_url: '{moto_url}'}}\n"
+            "on_rotated: [topic, bus]\nnotify: [topic]\n"
         )
         for name, value in {
             "ROTATOR_CONFIG_YAML": text,

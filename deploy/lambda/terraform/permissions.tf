@@ -87,6 +87,24 @@ data "aws_iam_policy_document" "rotator" {
       }
     }
   }
+
+  dynamic "statement" {
+    for_each = var.notify_topic_arn == "" ? [] : [var.notify_topic_arn]
+    content {
+      sid       = "NotifyTopic"
+      actions   = ["sns:Publish"]
+      resources = [statement.value]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.notify_bus_arn == "" ? [] : [var.notify_bus_arn]
+    content {
+      sid       = "NotifyBus"
+      actions   = ["events:PutEvents"]
+      resources = [statement.value]
+    }
+  }
 }
 
 resource "aws_iam_role_policy" "orders" {

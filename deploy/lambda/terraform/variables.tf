@@ -62,6 +62,18 @@ variable "alarm_topic_arn" {
   default     = ""
 }
 
+variable "notify_topic_arn" {
+  description = "The SNS topic of a notifier in the configuration, if it has one"
+  type        = string
+  default     = ""
+}
+
+variable "notify_bus_arn" {
+  description = "The EventBridge event bus of a notifier in the configuration, if it has one"
+  type        = string
+  default     = ""
+}
+
 variable "log_days" {
   description = "How long logs are kept"
   type        = number
