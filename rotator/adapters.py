@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -232,6 +233,22 @@ def audit_sink(entry: configured.AuditSettings) -> AuditSink:
     if entry.path == "-":
         return StreamSink(sys.stderr, entry.format)
     return JsonlFileSink(Path(entry.path), entry.format)
+
+
+def lacking(settings: configured.Settings) -> list[Problem]:
+    """Return the extras that a daemon or a pass with these settings would ask for, and that are not installed here."""
+    needs = {
+        "http": ("daemon", ("prometheus_client", "waitress")),
+        "metrics": ("metrics", ("prometheus_client",)),
+        "traces": ("otel", ("opentelemetry",)),
+    }
+    return [
+        Problem(section, f"{package} is not installed here", f"pip install 'rotator[{extra}]'")
+        for section, (extra, packages) in needs.items()
+        if getattr(settings, section) is not None
+        for package in packages
+        if find_spec(package) is None
+    ]
 
 
 def _not_installed(extra: str, package: str) -> ConfigError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rotator import __version__
+from rotator.adapters import lacking
 from rotator.cli import shown
 from rotator.cli.audits import audit
 from rotator.cli.completions import completion, credential_names
@@ -105,7 +106,7 @@ def check(context: Context, live: bool, as_json: bool) -> int:
     with context.watched() as progress:
         settings = context.settings
         app = context.app("operator", progress=progress)
-        findings = [Finding(warning, warning=True) for warning in settings.warnings]
+        findings = [Finding(warning, warning=True) for warning in (*settings.warnings, *lacking(settings))]
         if live:
             from rotator.live_check import live_check  # noqa: PLC0415 - on use
 

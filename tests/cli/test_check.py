@@ -6,6 +6,7 @@ import base64
 import os
 import re
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -357,3 +358,22 @@ def test_a_document_without_lifetime_is_sound(stage: Stage) -> None:
     stage.write(expires_at=None, expires_in=None)
 
     assert live(stage)[0] == 0
+
+
+def test_what_the_daemon_would_miss_is_a_warning(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extra that is not installed here is named with its section: the daemon may run elsewhere."""
+    stage.credential()
+    stage.config |= {
+        "http": {"listen": "127.0.0.1:0"},
+        "metrics": {"textfile": "rotator.prom"},
+        "traces": {"type": "otlp"},
+    }
+    for package in ("waitress", "opentelemetry"):
+        monkeypatch.setitem(sys.modules, package, None)
+
+    ended = stage.cli("check")
+
+    assert ended.code == 0
+    assert "warning: http: waitress is not installed here\n    → pip install 'rotator[daemon]'" in ended.out
+    assert "warning: traces: opentelemetry is not installed here\n    → pip install 'rotator[otel]'" in ended.out
+    assert "prometheus_client" not in ended.out
