@@ -42,7 +42,7 @@ def client(
     endpoint_url: str | None = None,
     workers: int = 16,
     session: boto3.Session | None = None,
-    answer_s: float = READ_TIMEOUT_S,
+    answer_s: float | None = None,
 ) -> Any:
     """Return a client that sends every request once; it may be used by many threads at once.
 
@@ -55,7 +55,7 @@ def client(
         workers: How many threads use the client; each gets a connection.
         session: Instead of the process's one session, which takes its credentials from the environment, the
             profile or the machine's role.
-        answer_s: How long a whole answer may take, in seconds.
+        answer_s: How long a whole answer may take, in seconds; None is READ_TIMEOUT_S.
 
     Raises:
         StoreDenied: There is no region or no such profile, or the endpoint is no URL.
@@ -63,7 +63,7 @@ def client(
     config = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
         connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=answer_s,
+        read_timeout=READ_TIMEOUT_S if answer_s is None else answer_s,
         max_pool_connections=max(workers, 1),
         user_agent=USER_AGENT,
     )
