@@ -223,7 +223,11 @@ def new_traces(settings: configured.OtlpTraces, mode: Mode, clock: Clock) -> Tra
         from rotator.traces import Traces  # noqa: PLC0415 - on use
     except ModuleNotFoundError:
         raise _not_installed("otel", "opentelemetry") from None
-    return Traces.otlp(settings.endpoint, this_actor(mode), clock)
+    try:
+        return Traces.otlp(settings.endpoint, this_actor(mode), clock)
+    except (ValueError, TypeError, OverflowError):  # its text may quote a header
+        problem = Problem("traces", "OpenTelemetry refuses what its variables say", "correct the OTEL_… variables")
+        raise ConfigError([problem]) from None
 
 
 def audit_sink(entry: configured.AuditSettings) -> AuditSink:

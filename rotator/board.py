@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rotator.model import Credential
     from rotator.outcomes import Outcome, State
 
+GRANT = 16
+"""Hex digits of a digest that tell one refresh token from another."""
+
 LIVE_S = 150.0
 """A loop that has not turned for so long hangs: it wakes every 37 s at the latest, also while it waits for others."""
 
@@ -39,6 +42,7 @@ class Line:
         issued_at: Of the access token, as far as that is known.
         rotated_at: When rotator rotated it last.
         grant_since: When the refresh token's present life began, if that is known.
+        grant: Tells the refresh token from others: the beginning of its digest, as of the moment of the rest.
     """
 
     credential: Credential
@@ -51,6 +55,7 @@ class Line:
     issued_at: datetime | None = None
     rotated_at: datetime | None = None
     grant_since: datetime | None = None
+    grant: str = ""
 
     def ready(self, now: datetime) -> bool | None:
         """Return whether readers have a token that works, and no person is needed; None before the first look."""
@@ -144,6 +149,7 @@ class Board:
             issued_at=sight.issued_at,
             rotated_at=sight.rotated_at,
             grant_since=sight.grant_since,
+            grant=sight.newest[:GRANT],
         )
 
     def done(self, credential: Credential, outcome: Outcome, next_at: datetime | None, *, now: datetime) -> None:
@@ -152,6 +158,7 @@ class Board:
         state = outcomes.state_of(outcome)
         expires_at, grant_ends_at = known.expires_at, known.grant_ends_at
         issued_at, rotated_at, grant_since = known.issued_at, known.rotated_at, known.grant_since
+        grant = known.grant
         reason = action = ""
         match outcome:
             case outcomes.Rotated():
@@ -159,6 +166,7 @@ class Board:
                     grant_since = now
                 expires_at, grant_ends_at = outcome.expires_at, outcome.grant_ends_at
                 issued_at = rotated_at = now
+                grant = outcome.digest[:GRANT]
             case outcomes.Fresh():
                 expires_at = outcome.expires_at
             case outcomes.Deferred():
@@ -166,5 +174,15 @@ class Board:
             case outcomes.Failed():
                 reason, action = outcome.error, outcome.action
         self._lines[credential.name] = Line(
-            credential, state, expires_at, next_at, grant_ends_at, reason, action, issued_at, rotated_at, grant_since
+            credential,
+            state,
+            expires_at,
+            next_at,
+            grant_ends_at,
+            reason,
+            action,
+            issued_at,
+            rotated_at,
+            grant_since,
+            grant,
         )

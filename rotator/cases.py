@@ -39,6 +39,9 @@ FIRST_PAUSE_S = 60.0
 LONGEST_PAUSE_S = 3600.0
 """After a notifier failed, doubling: an hour's outage costs some seven tries, and a day's thirty."""
 
+MOST_ASKED_S = 86_400.0
+"""What a receiver may ask for with `Retry-After`: a case is a day's matter."""
+
 MOST_CASES = 300
 """Of some 400 bytes each, far below the 400 KiB of DynamoDB's item and the 512 KiB of Vault's entry. More cases than
 these are one, of the kind `more`: nobody reads a thousand messages."""
@@ -150,6 +153,7 @@ def review(
     book: CaseBook, view: View, now: datetime, new_id: Callable[[], str], *, most: int = MOST_CASES
 ) -> tuple[CaseBook, list[Telling]]:
     """Return the book as it is to be written, and what to send once that is done, most urgent first."""
+    book = CaseBook(tuple(_by_this_clock(case, now) for case in book.cases))
     by_key = {_key(known, finding): (known, finding) for known, finding in (*view.found, *_going_on(book, view, now))}
     cases = {case.key: _seen(case, view, now) for case in book.cases}
     for key, case in list(cases.items()):
@@ -205,6 +209,27 @@ def _going_on(book: CaseBook, view: View, now: datetime) -> Iterator[tuple[Known
 
 
 # ------------------------------------------------------------------------------------------------- one case
+
+
+def _by_this_clock(case: Case, now: datetime) -> Case:
+    """Return a case without instants that lie further ahead than anybody whose clock is right can have written.
+
+    A process whose clock was a week ahead, and that is gone, must not keep everybody from telling for a week.
+    """
+    sane = replace(
+        case,
+        since=min(case.since, now),
+        seen_at=min(case.seen_at, now),
+        told_at=case.told_at and min(case.told_at, now),
+        rang_at=case.rang_at and min(case.rang_at, now),
+        telling_until=_within(case.telling_until, now, LEASE_S),
+        owed=tuple(replace(one, next_at=_within(one.next_at, now, MOST_ASKED_S)) for one in case.owed),
+    )
+    return case if sane == case else sane
+
+
+def _within(instant: datetime | None, now: datetime, most_s: float) -> datetime | None:
+    return None if instant is not None and instant > now + timedelta(seconds=most_s) else instant
 
 
 def _key(known: Known, finding: Finding) -> Key:
@@ -291,7 +316,7 @@ def _settled(case: Case, results: Results, now: datetime) -> Case:
         elif (least_s := results[asked]) is None:
             taken = True
         else:
-            pause = timedelta(seconds=max(pause_s(one.failures + 1), least_s))
+            pause = timedelta(seconds=max(pause_s(one.failures + 1), min(least_s, MOST_ASKED_S)))
             owed.append(Owed(one.notifier, one.failures + 1, now + pause))
     told_at = now if taken and case.phase != "over" and case.told_at is None else case.told_at
     return replace(case, owed=tuple(owed), told_at=told_at, telling_until=None)

@@ -114,7 +114,7 @@ class Daemon:
         self._fleet = Fleet(surroundings.clock, self.app.budget, surroundings.pause_s, self.app.quotas, parts)
         self._looks = Looks(self.app.observer, self._bell.ring)
         self._showing = Showing(self._log)
-        self._notifying = Notifying(self._log, self._fleet.grants.newest, self.notify_every_s)
+        self._notifying = Notifying(self._log, self.notify_every_s)
 
     def stop(self) -> None:
         """Start nothing new, finish what is in flight, and let `run` return. Callable from a signal handler."""

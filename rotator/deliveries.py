@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from queue import Empty, Full, Queue, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from rotator.bounded import started
 from rotator.errors import Defect, NotDelivered
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ ROUND_S = 40.0
 
 QUEUED = 1000
 """Messages about rotations that wait for one notifier, some kilobyte each; what comes on top is counted and dropped."""
+
+NO_THREAD = "the system allows no further thread"
 
 PAUSES_S = (2.0, 15.0)
 """Between the tries of a message about a rotation. It may be lost: the store itself tells readers the same."""
@@ -62,8 +65,10 @@ class Deliveries:
             work = threading.Thread(
                 target=self._deliver, args=(name, notices, answers, ends_s), name=f"notify-{name}", daemon=True
             )
-            self._threads[name] = work
-            work.start()
+            if started(work):
+                self._threads[name] = work
+            else:
+                results |= {(one.id, name): _late(name, NO_THREAD) for one in notices}
         waiting -= results.keys()
         while waiting:
             try:
@@ -121,8 +126,11 @@ class Courier:
     def send(self, notice: Notice) -> None:
         """Queue a message; never blocks. Where the queue is full it is dropped, counted and noted."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"tell-{self.name}", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name=f"tell-{self.name}", daemon=True)
+            if not started(thread):
+                self._lose(notice, NO_THREAD)
+                return
+            self._thread = thread
         try:
             self._queue.put_nowait(notice)
         except Full:

@@ -8,9 +8,9 @@ import json
 import math
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from rotator.model import Document, Malformed, StoredTokens, Versioned
+from rotator.model import Document, GrantType, Malformed, StoredTokens, Versioned
 from rotator.records import digest_of, digest_of_text
 from rotator.redact import Secret
 
@@ -144,7 +144,17 @@ def standing_grant(stored: Versioned, provider: Provider) -> str:
     To everything that follows it looks like a refresh token that the provider keeps: each rotation claims it, settles
     and gives it back. The access token as the key was rejected: one that somebody puts back would look spent.
     """
-    return f"the standing grant {provider.grant} of {stored.identity}"
+    return _standing(provider.grant, stored.identity)
+
+
+def standing_digests(identity: str) -> frozenset[str]:
+    """Return the digests under which a secret's standing grants are claimed, whichever it has: no refresh token's."""
+    grants = (grant for grant in get_args(GrantType) if grant != "refresh_token")
+    return frozenset(digest_of_text(_standing(grant, identity)) for grant in grants)
+
+
+def _standing(grant: str, identity: str) -> str:
+    return f"the standing grant {grant} of {identity}"
 
 
 def presented_digest(tokens: StoredTokens) -> str:

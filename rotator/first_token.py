@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from rotator.documents import EMPTY
-from rotator.errors import Refused, SecretNotFound
+from rotator.errors import Refused, SecretNotFound, VersionConflict
 from rotator.model import Malformed
 from rotator.operations import Operations
 
 if TYPE_CHECKING:
-    from rotator.model import Credential
+    from rotator.model import Credential, Versioned
     from rotator.outcomes import Outcome
     from rotator.wiring import App
 
@@ -26,13 +27,15 @@ def first_token(app: App, credential: Credential) -> Outcome:
         AuditUnavailable: Nothing was made.
     """
     store = app.stores[credential.store]
+    stored: Versioned | None = None
     try:
         stored = app.retrier.call(lambda: store.read(credential.secret))
         problem = stored.content.problem if isinstance(stored.content, Malformed) else ""
     except SecretNotFound:
         problem = EMPTY
     if problem == EMPTY:
-        Operations(app).put(credential, "{}")
+        with contextlib.suppress(VersionConflict):  # somebody made it meanwhile, and what is in it stays
+            Operations(app).begin(credential, stored)
     elif problem:
         raise Refused(
             f"the secret of {credential.name} cannot be used: {problem}",

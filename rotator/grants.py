@@ -83,12 +83,6 @@ class GrantIndex:
         others = (self._names[holder] for holder in self._holders(newest) if holder != number)
         return min(others, default=None)
 
-    def newest(self, name: str) -> str:
-        """Return the first 16 hex digits of the digest of a credential's token; empty for none. Callable anywhere."""
-        number = self._numbers.get(name)
-        digest = self._newest_of(number) if number is not None else b""
-        return digest.hex() if any(digest) else ""
-
     def _number(self, name: str) -> int:
         number = self._numbers.get(name)
         if number is None:

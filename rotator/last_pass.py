@@ -14,7 +14,7 @@ from rotator import outcomes
 from rotator.board import Board
 from rotator.bounded import bounded
 from rotator.config.sources import reader
-from rotator.errors import RotatorError
+from rotator.errors import Defect, RotatorError
 from rotator.looks import sight_of
 from rotator.observe import Observed
 from rotator.shards import WHOLE
@@ -108,6 +108,8 @@ class LastPass:
             why = found[0] if found else f"{url}: no answer within {within_s:g} s"
         except RotatorError as error:
             why = str(error)
+        except Exception as error:  # noqa: BLE001 - a password that is no text, say: the pass went well all the same
+            why = str(Defect.of(error))
         if why:
             self.warn(f"metrics were not pushed: {why}")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rotator import policy
 from rotator.discovery import Listing, ask
-from rotator.documents import stored_digest, stored_tokens
+from rotator.documents import standing_digests, stored_digest, stored_tokens
 from rotator.errors import Defect, RotatorError
 from rotator.grants import packed
 from rotator.ledger import SecretLedger, secret_key
@@ -306,6 +306,8 @@ def _of_record(credential: Credential, found: Listed, record: StateRecord) -> Si
     quiet = not (record.lease or record.hold) and all(is_settled(one) for one in record.presented)
     if not quiet or last is None or grant is None or last.version_after != found.version or last.expires_at is None:
         return None
+    if (grant.digest in standing_digests(found.identity)) != credential.provider.stands:
+        return None  # the credential had another `grant` then
     tokens = TokenTimes(last.at, last.expires_at)
     due_at = timing(credential, tokens, grant_ends_at=grant.expires_at).due_at
     spent = packed(record.digests)

@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from rotator.bounded import started
 from rotator.sightings import Lookout
 from rotator.told import Couriers, place_of
 
@@ -34,12 +35,10 @@ class Notifying:
 
     Args:
         note: As the daemon's; callable in any thread.
-        grant: Returns the beginning of the digest of a credential's refresh token; callable in any thread.
         every_s: Between two looks.
     """
 
     note: Callable[..., Any]
-    grant: Callable[[str], str]
     every_s: float = EVERY_S
     _app: App | None = None
     _couriers: Couriers | None = None
@@ -51,7 +50,8 @@ class Notifying:
         if before is not None:
             # A notifier that hangs must not hold up the loop; two that tell for some seconds share one record.
             ended = replace(self)
-            threading.Thread(target=ended.close, name="notify-ended", daemon=True).start()
+            if not started(threading.Thread(target=ended.close, name="notify-ended", daemon=True)):
+                ended.close()
         self._round = self._couriers = None
         told, self._app = app.told, app
         if told is None or board is None:
@@ -65,7 +65,7 @@ class Notifying:
             announcer = told.announcer(
                 app.state, surroundings.clock, surroundings.ids, surroundings.randomness, self.note
             )
-            self._round = _Rounds(app, board, announcer, Lookout(self.grant), self.every_s, self.note)
+            self._round = _Rounds(app, board, announcer, Lookout(), self.every_s, self.note)
             self._round.start()
 
     def became(self, credential: Credential, outcome: Outcome) -> None:
@@ -104,8 +104,11 @@ class _Rounds:
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="notify", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="notify", daemon=True)
+        if started(thread):
+            self._thread = thread
+        else:
+            self.note("nobody is told of cases: the system allows no further thread")
 
     def stop(self) -> None:
         self._stopping.set()

@@ -76,6 +76,21 @@ class Operations:
         )
         return written
 
+    def begin(self, credential: Credential, current: Versioned | None) -> None:
+        """Make an empty document where there is none, or where the current version holds nothing.
+
+        Raises:
+            VersionConflict: Somebody made one meanwhile; it stays.
+            StoreError: It could not be written.
+            AuditUnavailable: Nothing was written; or, should the trail fail just then, it was and no event tells.
+        """
+        self.app.trail.prove_writable()
+        before = current.version if current else None
+        written = self.app.stores[credential.store].compare_and_swap(
+            credential.secret, Document({}), expected=before, write_id=self.app.surroundings.ids.new_id()
+        )
+        self.app.trail.record("credential.seeded", credential, version_before=before, version_after=written.version)
+
     def access_token(self, credential: Credential) -> tuple[Secret, bool]:
         """Return the stored access token and whether it has expired; the reading is audited first.
 
@@ -142,6 +157,9 @@ class Operations:
 
     def _discard(self, credential: Credential, ledger: SecretLedger, claim: Claim | None) -> None:
         claim = _in_doubt(credential, claim)
+        if credential.provider.stands:
+            what = f"nothing of {credential.name} is spent: its grant stands, and is asked again by itself"
+            raise Refused(what, hint=f"at once: rotator once --name {credential.name}")
         self._free(credential, ledger.record)
         parents = frozenset({claim.digest})
         escrow = self.app.escrow

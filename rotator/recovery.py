@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rotator import outcomes, policy
+from rotator.documents import standing_digests
 from rotator.errors import RotatorError
 from rotator.progress import many, unwatched
 
 if TYPE_CHECKING:
+    from rotator.model import Credential
+    from rotator.observe import Observed
     from rotator.outcomes import Outcome
     from rotator.progress import Progress
     from rotator.wiring import App
+
+
+def _of_another_grant(credential: Credential, observed: Observed) -> bool:
+    situation = observed.situation
+    standing = standing_digests(situation.stored.identity)
+    return any((one.entry.parent in standing) != credential.provider.stands for one in situation.waiting)
 
 
 def replay_all(app: App, progress: Progress = unwatched) -> list[Outcome]:
@@ -42,6 +51,10 @@ def replay_all(app: App, progress: Progress = unwatched) -> list[Outcome]:
                 results.append(app.rotation.run(observed))
             elif isinstance(decision, policy.Held | policy.Unusable):
                 results.append(outcomes.of_decision(credential.name, decision))
+            elif _of_another_grant(credential, observed):
+                what = "what waits in escrow came by another `grant` than the credential has now"
+                action = f"set `grant` of {credential.name} back, then: rotator escrow replay; it holds nothing else up"
+                results.append(outcomes.Failed(credential.name, "other_grant", what, action))
     # A secret that could not be read is known by the name that it was rotated under.
     left = [entry for entry in entries if entry.identity in wanted]
     named = {entry.credential for entry in left}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rotator import outcomes
 from rotator.aftermath import grant_after, pause_after
-from rotator.documents import presented_digest, stored_digest, stored_tokens
+from rotator.documents import presented_digest, standing_digests, stored_digest, stored_tokens
 from rotator.errors import EscrowUnavailable, LeaseHeld, RotatorError, StoreError
 from rotator.ledger import CheckedWriter
 from rotator.model import Malformed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rotator.outcomes import Outcome
     from rotator.ports import Clock, Escrow, Seal, SecretStore, Trail
     from rotator.received import Received, WriteBack
-    from rotator.records import StateRecord
+    from rotator.records import Grant, StateRecord
     from rotator.retrying import Retrier
 
 IN_MEMORY_TRIES = 40
@@ -289,6 +289,13 @@ class Settling:
             else grant_after(credential, situation.stored, attempt.observed.ledger.record.grant, received, now)
         )
 
+        never_spent = standing_digests(situation.stored.identity)
+
+        def noted(before: Grant | None) -> Grant | None:
+            # The age of a login outlives a stay with a standing grant.
+            kept = credential.provider.stands and before is not None and before.digest not in never_spent
+            return before if kept else grant
+
         def settled(record: StateRecord) -> StateRecord:
             standing = record.claim_on(received.parent)
             ours = standing is not None and standing.rotation_id == attempt.rotation_id
@@ -297,13 +304,14 @@ class Settling:
             else:
                 record = take_out(record, received.parent, attempt.rotation_id)
             for other in others:
-                record = mark(record, other, "settled")
+                # A standing grant is never spent: the credential may have it again.
+                record = take_out(record, other) if other in never_spent else mark(record, other, "settled")
             record = with_done(release(record, attempt.fence), done)
             if (proven and record.newest == received.parent) or (
                 ours and (standing is None or standing.outcome == "open")
             ):
                 # A holder that comes late must not undo what a later one noted.
-                record = replace(record, hold=hold, grant=grant)
+                record = replace(record, hold=hold, grant=noted(record.grant))
             return self.escrow.without(record, parents)
 
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from rotator import outcomes
 from rotator.aftermath import slides
+from rotator.board import GRANT
 from rotator.cases import View, findings
 from rotator.conditions import NOTICE_S, Known
 from rotator.documents import stored_digest, stored_tokens
@@ -16,7 +17,7 @@ from rotator.model import Malformed
 from rotator.observe import Observed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from rotator.board import Board, Line
@@ -32,19 +33,11 @@ its whole fleet, and thinking about each of 100,000 would take seconds of every 
 
 URGENCY: Final = {"latched": 0, "in_doubt": 1, "unusable": 2}
 
-GRANT = 16
-"""Hex digits of a digest that tell one refresh token from another; they stay in the state."""
-
 
 @dataclass(slots=True)
 class Lookout:
-    """Looks over a board, which tells nothing of how long a credential has been due. For one thread.
+    """Looks over a board, which tells nothing of how long a credential has been due. For one thread."""
 
-    Args:
-        grant: Returns the beginning of the digest of a credential's refresh token; callable from any thread.
-    """
-
-    grant: Callable[[str], str]
     _due: dict[str, datetime] = field(default_factory=dict)
 
     def view(
@@ -64,7 +57,7 @@ class Lookout:
 
         def known(name: str) -> Known | None:
             line = board.line(name)
-            return _of_line(line, self.grant(name), waiting.get(name), place, self._due.get(name)) if line else None
+            return _of_line(line, waiting.get(name), place, self._due.get(name)) if line else None
 
         names = dict.fromkeys([*(line.credential.name for line in worth), *waiting])
         return View(list(findings(filter(None, map(known, names)), now)), known, notifiers)
@@ -87,7 +80,7 @@ def _urgency(line: Line) -> tuple[int, str]:
     return URGENCY.get(line.state or "", len(URGENCY)), line.credential.name
 
 
-def _of_line(line: Line, grant: str, waiting_since: datetime | None, place: str, due_since: datetime | None) -> Known:
+def _of_line(line: Line, waiting_since: datetime | None, place: str, due_since: datetime | None) -> Known:
     credential = line.credential
     return Known(
         credential.name,
@@ -97,7 +90,7 @@ def _of_line(line: Line, grant: str, waiting_since: datetime | None, place: str,
         expires_at=line.expires_at,
         next_at=line.next_at,
         due_since=due_since,
-        grant=grant,
+        grant=line.grant,
         grant_since=line.grant_since,
         grant_ends_at=line.grant_ends_at,
         issued_at=line.issued_at,

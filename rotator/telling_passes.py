@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rotator.bounded import started
 from rotator.sightings import view_of_pass
 from rotator.told import Couriers, place_of
 
@@ -74,9 +75,9 @@ class PassTelling:
         if told.of_cases and within_s >= LEAST_S:
             # In a thread that may be left behind: a state that hangs must not hold up the end of a run.
             work = threading.Thread(target=self._announce, args=(results, within_s), name="notify", daemon=True)
-            work.start()
-            work.join(within_s)
-            if work.is_alive():
+            if started(work):
+                work.join(within_s)
+            if work.is_alive() or work.ident is None:
                 self.note("open cases were not told in time; the next run tells them")
         if self._couriers is not None:
             self._couriers.close(ends_s - clock.monotonic_s())

@@ -170,7 +170,7 @@ def refreshed(
         scope=_scope(members, request, hidden, findings),
         id_token=Secret(id_token) if id_token else None,
         expires_in_s=_expires_in_s(members, findings),
-        refresh_expires_in_s=_refresh_expires_in_s(members),
+        refresh_expires_in_s=None if request.provider.stands else _refresh_expires_in_s(members),
     )
     if not _is_unicode(access_token, refresh_token, id_token, tokens.token_type, tokens.scope):
         return "it holds half a surrogate pair, which is no text"

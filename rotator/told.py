@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,8 @@ class Told:
     def close(self) -> None:
         """End what is under way."""
         for notifier in self.notifiers.values():
-            notifier.close()
+            with contextlib.suppress(Exception):  # a plug-in's defect must not change how a run ends
+                notifier.close()
 
 
 def place_of(escrow: Escrow) -> str:

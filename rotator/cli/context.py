@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from rotator.shards import Shard
     from rotator.traces import Traces
 
+    Traced = tuple[OtlpTraces, Traces]
+
 
 class Exit(IntEnum):
     """The exit codes. `TEMPORARY` is EX_TEMPFAIL of sysexits.h: run again later."""
@@ -58,7 +60,7 @@ class Context:
     undiscovered: list[RotatorError] = field(default_factory=list)
     _settings: Settings | None = None
     _meters: Meters | None = None
-    _traces: tuple[OtlpTraces, Traces] | None = None
+    _traces: Traced | None = None
     _reloads: bool = False
 
     @property
@@ -97,10 +99,15 @@ class Context:
         if (mode == "daemon" and self.settings.http) or (whole and self.settings.metrics):
             self._meters = self._meters or new_meters(surroundings.clock)
             surroundings = replace(surroundings, meters=self._meters)
-        if mode in {"daemon", "once"} and self.settings.traces:
-            surroundings = replace(surroundings, traces=self._traces_to(self.settings.traces, mode, surroundings))
-        with contextlib.nullcontext() if self._reloads else paused():
-            app = build(self.settings, mode, surroundings)
+        traces = self._traces_to(self.settings.traces, mode, surroundings)
+        surroundings = replace(surroundings, traces=traces and traces[1])
+        try:
+            with contextlib.nullcontext() if self._reloads else paused():
+                app = build(self.settings, mode, surroundings)
+        except RotatorError:
+            self._trace_by(self._traces, instead_of=traces)
+            raise
+        self._trace_by(traces, instead_of=self._traces)
         if mode == "daemon":
             self._settings = None  # it runs for months, and the parts have what they need
             return of_shard(app, shard) if shard else app
@@ -124,13 +131,19 @@ class Context:
             self._traces[1].close()
             self._traces = None
 
-    def _traces_to(self, settings: OtlpTraces, mode: Mode, surroundings: Surroundings) -> Traces:
+    def _traces_to(self, settings: OtlpTraces | None, mode: Mode, surroundings: Surroundings) -> Traced | None:
         """Return the traces of a section: those of before, where a reload did not change it."""
-        if self._traces is None or self._traces[0] != settings:
-            if self._traces is not None:
-                bounded(self._traces[1].close, 0.0)  # a daemon that reloads waits for no collector
-            self._traces = settings, new_traces(settings, mode, surroundings.clock)
-        return self._traces[1]
+        if settings is None or mode not in {"daemon", "once"}:
+            return None
+        if self._traces is not None and self._traces[0] == settings:
+            return self._traces
+        return settings, new_traces(settings, mode, surroundings.clock)
+
+    def _trace_by(self, traces: Traced | None, *, instead_of: Traced | None) -> None:
+        """Go on with traces; the others end, and a daemon that reloads waits for no collector."""
+        self._traces = traces
+        if instead_of is not None and instead_of is not traces:
+            bounded(instead_of[1].close, 0.0)
 
     def exit_code(self, code: Exit) -> Exit:
         """Return the exit code of a command that would end with `code`, had all credentials been found."""

@@ -39,6 +39,19 @@ def read(path: Path) -> dict[tuple[str, ...], float]:
     return samples(path.read_text())
 
 
+def test_a_password_that_is_no_text_changes_no_exit_code(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes in the environment that are no UTF-8: a warning without them, after a pass that went well."""
+    monkeypatch.setenv("PUSH_PASSWORD", "canary-\udcff")
+    push = {"url": "http://127.0.0.1:9", "username": "me", "password": {"env": "PUSH_PASSWORD"}}
+    stage.config["metrics"] = {"push": push}
+    stage.ready()
+
+    ended = stage.cli("once")
+
+    assert ended.code == 0
+    assert "metrics were not pushed" in ended.err
+
+
 def test_a_pass_leaves_the_daemons_metrics_and_its_own_in_a_file(stage: Stage) -> None:
     """Of what was rotated, and when the pass ended and how; readable for node_exporter, and no token is in it."""
     path = to_file(stage)
@@ -218,3 +231,20 @@ def test_a_missing_library_is_told_by_its_extra(stage: Stage) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "pip install 'rotator[metrics]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("OTEL_BSP_MAX_QUEUE_SIZE", "0"), ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "canary-x")]
+)
+def test_a_variable_that_opentelemetry_refuses_is_told_before_anything_is_rotated(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """As a fault of the configuration, without its text, which may be a header's."""
+    monkeypatch.setenv(name, value)
+    stage.config["traces"] = {"type": "otlp", "endpoint": "http://127.0.0.1:9"}
+    stage.ready()
+
+    ended = stage.cli("once", "--force")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "traces: OpenTelemetry refuses what its variables say\n    → correct the OTEL_… variables\n"

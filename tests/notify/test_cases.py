@@ -268,3 +268,26 @@ def test_the_most_urgent_have_the_places(desk: Desk) -> None:
     dead = [replace(DEAD, name=f"d-{n}") for n in range(9)]
     desk.round(*waiting, *dead, most=10)
     assert {case.credential[0] for case in desk.book.cases if case.kind != "more"} == {"d"}
+
+
+def test_a_clock_that_was_ahead_silences_nobody() -> None:
+    """A process a week ahead writes that it tells, or that a notifier is to be left alone, and is gone."""
+    claimed, paused = Desk(), Desk()
+    for desk in (claimed, paused):
+        desk.now = after(7 * 86_400)
+    claimed.begin(DEAD)
+    paused.round(DEAD, failing=("ops",))
+    for desk in (claimed, paused):
+        desk.now = after(60)
+        assert desk.round(DEAD) == ["opened grant_dead"]
+
+
+def test_a_case_that_was_told_by_a_clock_ahead_is_told_again_after_a_day() -> None:
+    """Not after the week that it was ahead by."""
+    desk = Desk()
+    desk.now = after(7 * 86_400)
+    assert desk.round(DEAD) == ["opened grant_dead"]
+    desk.now = after(60)
+    assert desk.round(DEAD) == []
+    desk.pass_s(AGAIN_S)
+    assert desk.round(DEAD) == ["reminder grant_dead"]

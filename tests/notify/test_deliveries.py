@@ -24,6 +24,7 @@ from rotator.notifiers.posts import Poster
 from rotator.notifiers.slack import Slack
 from rotator.notifiers.webhook import Webhook, key_of
 from rotator.redact import Secret
+from rotator.told import Told
 from tests.app.stage import poll
 from tests.notify.receiver import Receiver, receiving
 
@@ -38,6 +39,19 @@ DEAD = Notice("case-1.1", "case.opened", AT, "its grant is dead", kind="grant_de
 def receiver() -> Iterator[Receiver]:
     with receiving() as made:
         yield made
+
+
+@dataclass
+class Taker:
+    """A notifier that takes everything."""
+
+    closed: bool = False
+
+    def deliver(self, notice: Notice, *, deadline_s: float) -> None:
+        """Take it."""
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def slack(receiver: Receiver) -> Slack:
@@ -304,3 +318,37 @@ def test_what_waits_when_the_process_ends_is_counted_as_lost() -> None:
     assert time.monotonic() - began < 3
     assert notes == [("messages about rotations are lost: the process ends", {"notifier": "hook", "messages": 3})]
     gate.set()
+
+
+def test_a_thread_that_the_system_does_not_allow_loses_messages_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a container whose limit of processes is reached: told as lost, or tried again by a later round."""
+
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    notes: list[str] = []
+    courier = Courier("hook", Taker(), lambda text, **_: notes.append(text))
+    deliveries = Deliveries({"hook": Taker()}, SystemClock())
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refused)
+        courier.send(DEAD)
+        assert all(deliveries.round({"hook": [DEAD]}).values())
+    assert (courier.lost, notes) == (1, ["a message about a rotation is lost"])
+    assert not any(deliveries.round({"hook": [DEAD]}).values())
+    courier.send(DEAD)
+    courier.close(SystemClock(), SystemClock().monotonic_s() + 10)
+    assert courier.lost == 1
+
+
+def test_a_notifier_that_cannot_be_closed_is_left() -> None:
+    """A plug-in's defect at the end of a run changes nothing about it, and the others are closed."""
+
+    class Bad(Taker):
+        def close(self) -> None:
+            raise OSError("no")
+
+    good = Taker()
+    Told({"bad": Bad(), "good": good}, (), (), {}).close()
+    assert good.closed

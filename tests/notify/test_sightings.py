@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rotator import outcomes
-from rotator.board import Board, Line
+from rotator.board import GRANT, Board, Line
 from rotator.cases import findings
 from rotator.conditions import DUE_GRACE_S
+from rotator.looks import Sight
 from rotator.sightings import MOST_LINES, Lookout, _of_line, dull
 from tests.notify.parts import START, after
 from tests.rotation.world import credential, provider
@@ -46,7 +47,7 @@ def test_a_dull_line_holds_no_case(facts: dict[str, Any], idle_s: float | None) 
     """What is passed over unread would have come to no finding."""
     line = Line(with_idle(idle_s), **facts)
     if dull(line, START):
-        assert list(findings([_of_line(line, "", None, "", None)], START)) == []
+        assert list(findings([_of_line(line, None, "", None)], START)) == []
 
 
 def test_a_fresh_credential_is_dull() -> None:
@@ -59,7 +60,7 @@ def test_a_fresh_credential_is_dull() -> None:
 
 def test_being_due_is_timed_from_when_it_was_seen_first() -> None:
     """A token found expired at a start is a case when a minute of being due has not helped, and not before."""
-    board, lookout = Board(), Lookout(lambda _: "")
+    board, lookout = Board(), Lookout()
     board.watch(ALPHA)
     board.done(ALPHA, outcomes.Deferred("alpha", "due", None), after(5), now=START)
     board._lines["alpha"] = replace(board._lines["alpha"], expires_at=after(-9999))
@@ -70,7 +71,7 @@ def test_being_due_is_timed_from_when_it_was_seen_first() -> None:
 
 def test_what_waits_in_escrow_is_seen_though_the_line_is_dull() -> None:
     """A fresh credential whose tokens wait all the same is a case of that."""
-    board, lookout = Board(), Lookout(lambda _: "")
+    board, lookout = Board(), Lookout()
     board._lines["alpha"] = Line(ALPHA, "fresh", after(3600), after(3240))
     view = lookout.view(board, {"alpha": after(-600)}, "host:/escrow", ("ops",), START)
     assert [(finding.kind, finding.about) for _, finding in view.found] == [("escrow_waiting", "host:/escrow")]
@@ -78,7 +79,7 @@ def test_what_waits_in_escrow_is_seen_though_the_line_is_dull() -> None:
 
 def test_of_very_many_the_most_urgent_are_looked_at() -> None:
     """A whole fleet in a pause is a thousand findings at most, and the dead grants among them are there."""
-    board, lookout = Board(), Lookout(lambda _: "")
+    board, lookout = Board(), Lookout()
     for number in range(3000):
         name = f"name-{number:04}"
         state: Any = "latched" if number >= 2990 else "cooling_down"
@@ -97,3 +98,18 @@ def test_an_end_that_moves_with_a_rotation_is_a_new_life() -> None:
         ends = after(86_400) + timedelta(seconds=moved_s)
         board.done(ALPHA, outcomes.Rotated("alpha", None, "2", grant_ends_at=ends), after(7000), now=after(3600))
         assert board.lines()[0].grant_since == since
+
+
+def test_a_death_is_about_the_grant_that_died() -> None:
+    """A line names the refresh token that its state is about, whatever has been put since: no new one died."""
+    board, lookout = Board(), Lookout()
+    board.seen(Sight(ALPHA, "1", "lane", after(3600), after(3000), after(3000), "a" * 32, b""))
+    board.done(ALPHA, outcomes.Failed("alpha", "latched", "invalid_grant", "log in"), None, now=START)
+    view = lookout.view(board, {}, "", ("ops",), START)
+    assert [(finding.kind, finding.about) for _, finding in view.found] == [("grant_dead", "a" * GRANT)]
+
+    board.seen(Sight(ALPHA, "2", "lane", after(3600), after(3000), after(3000), "b" * 32, b""))
+    board.done(ALPHA, outcomes.Rotated("alpha", after(3600), "3", digest="c" * 32), after(3000), now=START)
+    known = lookout.view(board, {}, "", ("ops",), START).known("alpha")
+    assert known is not None
+    assert (known.state, known.grant) == ("fresh", "c" * GRANT)

@@ -67,6 +67,12 @@ def test_a_refresh_token_that_comes_all_the_same_is_not_kept(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_life_of_that_refresh_token_is_not_kept_either(kind: str) -> None:
+    """Or the access token would be refreshed before a token ends that nobody has."""
+    assert tokens_of({**TOKENS, "refresh_expires_in": 1800}, of=standing(kind)).tokens.refresh_expires_in_s is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_rejection_asks_for_no_login(kind: str) -> None:
     """What is called a dead grant is the client's to mend, and is tried again in an hour."""
     answer = answer_to({"error": "invalid_grant", "error_description": "not approved"}, 400, of=standing(kind))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rotator.model import Document, Refreshed, Rejected
-from rotator.records import digest_of
 from rotator.testing.sim.presented import LAST_TRY_S, TIMEOUT_S, Presentation, Violation, claims_in
 
 if TYPE_CHECKING:
@@ -69,8 +68,7 @@ class Watch:
 
     def arrives(self, process: Process, request: RefreshRequest) -> None:
         """A request reaches the provider: promises 1, 2, 5, 6 and 8."""
-        assert request.refresh_token
-        token, digest = request.refresh_token.reveal(), digest_of(request.refresh_token)
+        token, digest = self.world.presented(request)
         self.digests[token] = digest
         self.attempts.update((1, 5, 6, 8))
         if self.started.get(process.name, 0) < 1:
@@ -134,8 +132,7 @@ class Watch:
 
     def answered(self, process: Process, request: RefreshRequest, answer: TokenAnswer) -> None:
         """The provider made an answer; whether it arrives is another matter."""
-        assert request.refresh_token
-        token = request.refresh_token.reveal()
+        token, _ = self.world.presented(request)
         presentation = self.presentations[token][-1]
         presentation.answered = True
         if isinstance(answer, Refreshed):

@@ -42,6 +42,7 @@ class Scenario:
         jumps: By how many seconds which host's clock is set, and when.
         outages: What is down from when to when.
         generations: How many lifetimes the faults last.
+        standing: The grant is the client's own; where the refresh token stays and replay is safe.
     """
 
     seed: int
@@ -67,6 +68,7 @@ class Scenario:
     jumps: tuple[tuple[int, float, float], ...] = ()
     outages: tuple[tuple[str, float, float], ...] = ()
     generations: float = 2.0
+    standing: bool = False
 
     @property
     def safe(self) -> bool:
@@ -82,7 +84,7 @@ class Scenario:
         replay: ReplayKind = chance.choice(("never", "never", "never", "window", "until_successor_used", "safe"))
         graces = {"never": (0.0, 0.0, 30.0, 600.0), "window": (60.0, 600.0)}.get(replay, (_FOREVER_S,))
         hosts = tuple((number, chance.choice(_MODES)) for number in range(chance.choice((1, 2, 2, 3))))
-        return cls(
+        drawn = cls(
             seed,
             replay=replay,
             on_doubt=chance.choice(("wait_then_replay", "wait_then_replay", "operator")),
@@ -109,6 +111,9 @@ class Scenario:
             ),
             generations=generations,
         )
+        if drawn.safe and not drawn.rotates and chance.random() < 0.5:
+            return replace(drawn, standing=True, revocations=0)  # nobody ends a client's own grant
+        return drawn
 
 
 _MODES: tuple[Mode, ...] = ("daemon", "once")

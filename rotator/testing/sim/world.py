@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from rotator import outcomes
 from rotator.attempt import Teller
 from rotator.audit.trail import AuditTrail
 from rotator.cooldowns import Cooldowns
+from rotator.documents import stored_digest
 from rotator.errors import RotatorError
 from rotator.escrow.record import RecordEscrow
 from rotator.ledger import secret_key
@@ -37,7 +38,7 @@ from rotator.testing.sim.schedule import START, Process, Scheduler, SimClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rotator.model import Versioned
+    from rotator.model import RefreshRequest, Versioned
     from rotator.outcomes import Outcome
     from rotator.ports import SecretStore
 
@@ -118,6 +119,8 @@ class World:
             on_doubt=scenario.on_doubt,
             timeout_s=TIMEOUT_S,
         )
+        if scenario.standing:
+            provider = replace(provider, grant="client_credentials")
         self.credential = Credential(SECRET, provider, "main", SECRET, client_id="client")
         disturbing = ("outages", "reseeds", "jumps", "disks", "losses", "backups")
         self.quiet = not any(getattr(scenario, name) for name in disturbing)
@@ -307,6 +310,12 @@ class World:
         document = self.document()
         self.expires_at_s = float(document["expires_at"])
         self.stored = str(document["refresh_token"])
+
+    def presented(self, request: RefreshRequest) -> tuple[str, str]:
+        """Return what a request presents, and its digest; a standing grant presents what the provider knows of it."""
+        if request.refresh_token:
+            return request.refresh_token.reveal(), digest_of(request.refresh_token)
+        return self.provider.families[-1].live, stored_digest(self.store.read(SECRET), request.provider)
 
     def down(self, call: str) -> bool:
         """Return whether the store or the state is down."""
