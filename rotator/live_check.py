@@ -11,16 +11,18 @@ from rotator.advice import advice
 from rotator.config.checks import written_too_often
 from rotator.documents import stored_tokens
 from rotator.errors import ConfigError, Problem, RotatorError
-from rotator.model import Malformed
+from rotator.model import Malformed, Misconfigured, RefreshRequest
+from rotator.oauth import as_client
 from rotator.observe import Observed, client_id_of
 from rotator.planning import plan
 from rotator.progress import many, unwatched
+from rotator.redact import Secret
 from rotator.schedule import margin_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rotator.model import Credential
+    from rotator.model import Credential, StoredTokens
     from rotator.progress import Progress
     from rotator.wiring import App
 
@@ -70,13 +72,15 @@ def _of_credential(app: App, credential: Credential, observed: Observed | Rotato
         yield Finding(Problem(where, decision.reason, decision.action))
     store = app.stores[credential.store]
     yield from _tried(where, lambda: store.prove_writable(credential.secret), credential.name)
-    yield from _tried(where, credential.client_secret)
-    yield from _tried(where, credential.private_key)
+    sources = [*_tried(where, credential.client_secret), *_tried(where, credential.private_key)]
+    yield from sources
     tokens = stored_tokens(observed.situation.stored, credential.provider)
     if isinstance(tokens, Malformed):
         return
     if client_id_of(credential, observed.situation.stored) is None:
         yield Finding(Problem(where, "no client_id is known", "add client_id to the credential or to the document"))
+    elif not sources:
+        yield from _tried(where, lambda: _authenticates(credential, observed, tokens))
     wanted = set((credential.scope or "").split())
     if wanted and tokens.scope and not wanted <= set(tokens.scope.split()):
         beyond = ", ".join(sorted(wanted - set(tokens.scope.split())))
@@ -93,6 +97,24 @@ def _of_credential(app: App, credential: Credential, observed: Observed | Rotato
         if written_too_often(app.settings.stores[credential.store], interval_s):
             what = f"would be written every {interval_s:.0f} s; Secrets Manager keeps about 100 versions a day"
             yield Finding(Problem(where, what, "use longer tokens or another store"), warning=True)
+
+
+def _authenticates(credential: Credential, observed: Observed, tokens: StoredTokens) -> None:
+    """See that what the client authenticates itself with is there.
+
+    Raises:
+        ConfigError: It is not; or a source of it fails.
+    """
+    provider = credential.provider
+    request = RefreshRequest(
+        provider,
+        None,
+        client_id_of(credential, observed.situation.stored),
+        credential.client_secret() or tokens.client_secret,
+    )
+    made = as_client(request, Secret("unsigned"), provider.token_endpoint, {})
+    if isinstance(made, Misconfigured):
+        raise ConfigError([Problem(f"provider {provider.name}", made.error, made.hint)])
 
 
 def _tried(where: str, prove: Callable[[], object], name: str = "NAME") -> Iterator[Finding]:

@@ -219,10 +219,10 @@ class Observer:
 
 
 def _not_found(credential: Credential, error: StoreError) -> StoreError:
-    """Return the error with the command that mends it: where the grant stands, there is nothing to put."""
-    if not (isinstance(error, SecretNotFound) and credential.provider.stands):
+    """Return the error with the command that mends it: a login, where one is known."""
+    if not isinstance(error, SecretNotFound):
         return error
-    return SecretNotFound(error.message, hint=error.hint.replace("rotator put NAME", "rotator login NAME"))
+    return SecretNotFound(error.message, hint=error.hint.replace("rotator put NAME", credential.login))
 
 
 def provider_key_of(credential: Credential, stored: Versioned) -> str:

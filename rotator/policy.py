@@ -13,7 +13,7 @@ from rotator.schedule import Timing, timing
 
 if TYPE_CHECKING:
     from rotator.model import Credential, StoredTokens, TokenSet, Versioned
-    from rotator.records import Claim, ProviderRecord, SealedEntry, StateRecord
+    from rotator.records import Claim, Hold, ProviderRecord, SealedEntry, StateRecord
 
 CLOCK_SKEW_S = 5.0
 """How far two machines' clocks may differ without harm to a replay window; NTP keeps them within a second."""
@@ -221,7 +221,9 @@ def decide(situation: Situation) -> Decision:
     blocked = _blocked(situation, digest)
     if blocked:
         return blocked
-    why = "an operator forces it" if situation.force else when.why
+    ended = when.expires_at is not None and when.expires_at <= situation.now
+    why = f"its access token ended at {_text(when.expires_at)}" if ended and when.expires_at else when.why
+    why = "an operator forces it" if situation.force else why
     return Due(why, tokens, deadline=when.expires_at)
 
 
@@ -305,7 +307,10 @@ def _blocked(situation: Situation, digest: str) -> Decision | None:
     hold = record.hold
     if hold and hold.digest == digest and now < (hold.floor if situation.force else hold.until):
         until = hold.floor if situation.force else hold.until
-        return CoolingDown(until, hold.reason, hold.error, hold.action, person=hold.person)
+        action = hold.action
+        if hold.person:
+            action = f"{action}; {_asked_again(situation, hold)}".removeprefix("; ")
+        return CoolingDown(until, hold.reason, hold.error, action, person=hold.person)
     cooldown = situation.provider.cooldown_until
     if cooldown and now < cooldown:
         return CoolingDown(cooldown, "rate_limited", error=situation.provider.reason)
@@ -314,6 +319,14 @@ def _blocked(situation: Situation, digest: str) -> Decision | None:
     if last and just_now and last.version_before == situation.stored.version != last.version_after:
         return Stale("the store shows the version before the last rotation")
     return _unless_held(situation)
+
+
+def _asked_again(situation: Situation, hold: Hold) -> str:
+    """Say when the provider is asked again: what is told until then is the answer of before, mended or not."""
+    from_ = f"from {_text(hold.floor)} on " if situation.now < hold.floor else ""
+    if situation.force:
+        return f"nothing was asked now, this is the answer of before: --force asks {from_}".rstrip()
+    return f"asked again at {_text(hold.until)}, or {from_}by rotator once --force --name {situation.credential.name}"
 
 
 def _unless_held(situation: Situation) -> Held | None:

@@ -149,7 +149,9 @@ class Setbacks:
         )
         if isinstance(decision, policy.InDoubt) and decision.until is None:
             return outcomes.Failed(name, "in_doubt", answer.cause + warnings, decision.action)
-        return outcomes.Deferred(name, "in_doubt", until, answer.cause + warnings)
+        # Where asking again does no harm there is no doubt for anybody to think about: a pause, and it is asked again.
+        reason = "reply_lost" if attempt.credential.provider.replay.kind == "safe" else "in_doubt"
+        return outcomes.Deferred(name, reason, until, answer.cause + warnings)
 
     def _rejected(self, attempt: Attempt, answer: Rejected) -> Outcome:
         """Latch the token, unless store or escrow meanwhile hold a newer one: a race was lost then, not the grant."""

@@ -236,7 +236,9 @@ class Traces:
     def close(self, within_s: float = FLUSH_S) -> None:
         """Flush and end; what is not taken in time is lost."""
         if not bounded(self._provider.shutdown, within_s):
-            _log.warning("the collector of traces does not answer; the last ones are lost")
+            _log.warning(
+                "traces: the collector does not answer, the last ones are lost: see `endpoint`, or OTEL_… variables"
+            )
 
 
 class _Told(SpanExporter):

@@ -11,12 +11,12 @@ TOLD = {
     "rotation.started": "is refreshed{why}{presented}{attempt}",
     "rotation.succeeded": "has new tokens{took}: version {version_before} became {version_after}{ends}",
     "rotation.failed": "was not refreshed{why}{error}{again}",
-    "rotation.in_doubt": "is in doubt{why}{error}: the refresh token may be spent, and its answer lost{again}",
+    "rotation.in_doubt": "is in doubt{why}{error}: {spent}{again}",
     "rotation.deferred": "was put off{why}{error}{again}",
     "escrow.replayed": "got tokens that had waited in escrow{ends}",
     "credential.reauthorization_required": "needs a person to log in again{why}{error}",
     "credential.resolved": "was seen to by an operator{why}",
-    "credential.seeded": "was given a token set by a person, version {version_after}{ends}",
+    "credential.seeded": "{given}, version {version_after}{ends}",
     "credential.read": "was read by a person: version {version_before}",
     "refresh_token.expiring": "has a refresh token that ends soon{ends}",
 }
@@ -33,13 +33,15 @@ def told(event: Mapping[str, Any]) -> str:
 def deed(event: Mapping[str, Any]) -> str:
     """Return what an event says of its credential, in words."""
     kind = str(event.get("event", "an event without a name"))
-    duration = event.get("duration_ms")
+    duration, digest = event.get("duration_ms"), event.get("refresh_token_digest")
     parts = {
         "why": _after(" because: ", event.get("reason")),
         "error": _after(": ", event.get("error")),
         "again": _after("; again at ", event.get("retry_at")),
         "ends": _after(", until ", event.get("expires_at")),
-        "presented": _presented(event.get("refresh_token_digest")),
+        "spent": "the refresh token may be spent, and its answer lost" if digest else "its answer was lost",
+        "given": "was given a token set by a person" if digest or "expires_at" in event else "got an empty document",
+        "presented": _presented(digest),
         "attempt": f", for the {_ordinal(event['attempt'])} time" if event.get("attempt", 1) != 1 else "",
         "took": f" after {duration} ms" if isinstance(duration, int) else "",
     }

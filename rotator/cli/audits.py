@@ -92,9 +92,14 @@ def show(context: Context, file: str | None, name: str | None, as_json: bool) ->
     for one in files:
         next(_lines(one), None)  # before anything is printed: half an object is none
     count = 0
+    seen: set[Any] = set()
     with context.watched() as progress:
         for one in files:
             for event in _events(one, name, progress):
+                if len(files) > 1:  # each sink has every event
+                    if event.get("event_id") in seen:
+                        continue
+                    seen.add(event.get("event_id"))
                 if as_json:
                     say(f"{',' if count else OPENING}{json_text(event)}")
                 else:

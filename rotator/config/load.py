@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rotator.model import Mode
 
-_NAMED_ENTRIES = ("stores", "providers", "credentials")
+_NAMED_ENTRIES = ("stores", "providers", "credentials", "notifiers")
 
 WHERE_FROM = "name a file with `rotator -c PATH` or $ROTATOR_CONFIG, or begin with a copy of config/local.yaml"
 

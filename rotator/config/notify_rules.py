@@ -59,7 +59,7 @@ def _named(path: Path, names: tuple[str, ...], settings: Settings) -> Iterator[F
     if ("notifiers",) in settings.origin.left_out:
         return  # it could not be read, so every name is presumed
     for position, name in enumerate(names):
-        if name not in settings.notifiers:
+        if name not in settings.notifiers and ("notifiers", name) not in settings.origin.left_out:
             yield Finding(
                 (*path, position), f"there is no notifier {name!r}", suggestion(name, list(settings.notifiers))
             )

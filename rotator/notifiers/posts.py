@@ -95,5 +95,5 @@ def _hint(status: int) -> str:
     if status in REDIRECTS:
         return "no redirect is followed: name the address it leads to"
     if status == TOO_MANY:
-        return "the receiver asks for fewer messages; it is tried again"
-    return "check the address and what the receiver accepts" if status in REFUSALS else "it is tried again"
+        return "the receiver asks for fewer messages"
+    return "check the address and what the receiver accepts" if status in REFUSALS else ""

@@ -208,6 +208,18 @@ def _refuse(*_: object, **__: object) -> None:
     raise StoreUnavailable("down")
 
 
+def test_a_lost_reply_calls_nobody(standing: Stage) -> None:
+    """It is a pause, and a case of nothing: it is asked again by itself."""
+    given(standing)
+    standing.until_due()
+    standing.face().fault("drop_after_processing")
+    ended = standing.cli("once", "--json")
+    assert [(one["name"], one["reason"]) for one in ended.json["deferred"]] == [("alpha", "reply_lost")]
+    assert standing.cli("status", "--json").json["credentials"][0]["state"] == "cooling_down"
+    assert "its answer was lost" in standing.cli("audit", "show").out
+    assert "refresh token" not in standing.cli("audit", "show").out
+
+
 def test_a_refused_grant_is_no_dead_one(stage: Stage) -> None:
     """JWT bearer: invalid_grant is told as what somebody has to mend there, and tried again by itself."""
     configured(stage, "jwt_bearer", subject="nobody@example.com")

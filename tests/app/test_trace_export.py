@@ -80,7 +80,7 @@ def test_a_collector_that_hangs_holds_no_pass_up(due: Stage, collector: Collecto
     ended = due.ended(due.spawn("once"))
     assert time.monotonic() - began < ENDS_S
     assert ended.code == 0
-    assert "the collector of traces does not answer" in ended.err
+    assert "traces: the collector does not answer" in ended.err
     assert due.is_live()
 
 

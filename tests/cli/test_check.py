@@ -360,6 +360,17 @@ def test_a_document_without_lifetime_is_sound(stage: Stage) -> None:
     assert live(stage)[0] == 0
 
 
+def test_a_client_without_its_secret_is_found_alive(stage: Stage) -> None:
+    """Neither the configuration nor the document has one, and nothing could be sent."""
+    stage.credential(client_secret=None)
+    stage.seed()
+
+    code, [finding] = live(stage)
+
+    assert code == 1
+    assert finding.startswith("credential alpha: provider acme: the client_secret is missing")
+
+
 def test_what_the_daemon_would_miss_is_a_warning(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """An extra that is not installed here is named with its section: the daemon may run elsewhere."""
     stage.credential()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+
+from rotator.reports import instant
+from rotator.testing.sandbox import DEFAULT_CLIENT_SECRET
 
 if TYPE_CHECKING:
     from tests.app.stage import Stage
@@ -290,3 +293,28 @@ def test_nothing_is_spent_when_the_audit_cannot_be_written(stage: Stage) -> None
     assert ended.code == 75
     assert stage.face().report.requests == 0
     assert stage.record().presented == ()
+
+
+def test_the_answer_of_before_is_told_as_that(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a mend a refusal that stands is not asked anew for a minute: the message says so, and from when on."""
+    stage.ready()
+    stage.until_due()
+    monkeypatch.setenv("CLIENT_SECRET", "wrong")
+    assert stage.cli("once").code == 1
+    monkeypatch.setenv("CLIENT_SECRET", DEFAULT_CLIENT_SECRET)
+    asks = f"from {instant(stage.clock.now() + timedelta(seconds=60))} on"
+
+    at_once = stage.cli("once", "--force")
+    assert at_once.code == 1
+    assert f"nothing was asked now, this is the answer of before: --force asks {asks}" in at_once.out
+    assert f", or {asks} by rotator once --force --name alpha" in stage.cli("once").out
+
+    stage.advance(61)
+    assert stage.cli("once", "--force").code == 0
+
+
+def test_a_token_that_has_ended_is_told_as_that(stage: Stage) -> None:
+    """Not as one that ends in less than so many seconds."""
+    stage.ready()
+    stage.advance(7200)
+    assert "its access token ended at 2026-01-01T01:00:00Z" in stage.cli("once", "--dry-run").out

@@ -150,3 +150,22 @@ def test_a_plug_in_is_a_notifier_like_the_others(tmp_path: Path, monkeypatch: py
     assert told is not None
     made: Any = told.notifiers["p"]
     assert made.made == ("p", {"loft": 3}, surroundings.clock)
+
+
+def test_one_wrong_notifier_hides_nothing_of_the_others() -> None:
+    """Each is an entry of its own: what is wrong with the rest, and with who is named, is told as well."""
+    found = problems(
+        lambda content: content.update(
+            notifiers={
+                "topic": {"type": "sns", "topic_arn": "arn"},
+                "gone": {"type": "command", "command": ["/no/such"]},
+            },
+            notify=["oncal", "topic"],
+        ),
+        WITH,
+    )
+    assert [what for _, what, _ in found] == [
+        "is not the ARN of a topic",
+        "/no/such is not there",
+        "there is no notifier 'oncal'",
+    ]

@@ -219,11 +219,15 @@ def test_a_due_credential_says_why(changes: dict[str, Any], why: str) -> None:
 def test_a_hold_ends_at_its_time_or_for_an_operator_at_its_floor() -> None:
     """A pause after a failure binds until its end, `--force` until its floor, and neither beyond."""
     hold = Hold(DIGEST, at(DUE_AT + 900), at(DUE_AT + 60), "misconfigured", "invalid_client", "mend it", person=True)
+    floor = at(DUE_AT + 60).isoformat(timespec="seconds").replace("+00:00", "Z")
+    later = at(DUE_AT + 900).isoformat(timespec="seconds").replace("+00:00", "Z")
+    again = f"mend it; asked again at {later}, or from {floor} on by rotator once --force --name payroll"
     assert decide(situation(hold=hold)) == CoolingDown(
-        at(DUE_AT + 900), "misconfigured", "invalid_client", "mend it", person=True
+        at(DUE_AT + 900), "misconfigured", "invalid_client", again, person=True
     )
+    now = f"mend it; nothing was asked now, this is the answer of before: --force asks from {floor} on"
     assert decide(situation(hold=hold, force=True)) == CoolingDown(
-        at(DUE_AT + 60), "misconfigured", "invalid_client", "mend it", person=True
+        at(DUE_AT + 60), "misconfigured", "invalid_client", now, person=True
     )
     assert isinstance(decide(situation(DUE_AT + 60, hold=hold)), CoolingDown)
     assert isinstance(decide(situation(DUE_AT + 60, hold=hold, force=True)), Due)

@@ -166,7 +166,8 @@ def test_a_safe_replay_has_no_bound_but_its_pauses() -> None:
     replica = world.replica()
     for number in range(4):
         outcome = replica.run()
-        assert is_doubt(outcome)
+        assert isinstance(outcome, outcomes.Deferred)
+        assert outcome.reason == "reply_lost"
         assert isinstance(outcome, outcomes.Deferred)
         assert outcome.retry_at
         assert isinstance(replica.run(), outcomes.Deferred)
