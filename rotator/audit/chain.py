@@ -24,6 +24,9 @@ LENGTH = 32
 
 BEGINNING = "0" * LENGTH
 
+CHAIN_DEPTH = {"rotator": 1, "cloudevents": 1, "ocsf": 2}
+"""How many braces stand behind the chain, by format: OCSF takes no attributes of others but in `unmapped`."""
+
 _CHAIN = re.compile(rb', "chain": "([0-9a-f]{%d})\.([0-9a-f]{%d})"(\}\}?)\Z' % (LENGTH, LENGTH))
 
 

@@ -116,9 +116,6 @@ def ocsf(event: Mapping[str, Any]) -> dict[str, Any]:
 MAPPINGS: Mapping[Format, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"cloudevents": cloudevent, "ocsf": ocsf}
 """From rotator's own format to the others."""
 
-CHAIN_DEPTH: Mapping[Format, int] = {"rotator": 1, "cloudevents": 1, "ocsf": 2}
-"""How many braces stand behind the chain: OCSF takes no attributes of others but in `unmapped`, CloudEvents does."""
-
 
 def plain(event: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an event of any of the formats as rotator's own has it; what is of none comes back as it is."""

@@ -17,8 +17,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from rotator.audit.appended_file import AppendedFile
-from rotator.audit.chain import BEGINNING, chained, link_of
-from rotator.audit.formats import CHAIN_DEPTH, MAPPINGS
+from rotator.audit.chain import BEGINNING, CHAIN_DEPTH, chained, link_of
 from rotator.errors import AuditUnavailable, RotatorError
 from rotator.private_files import flush, write_all
 from rotator.redact import MASK, Secret
@@ -68,7 +67,9 @@ def render(event: AuditEvent, form: Format = "rotator") -> bytes:
     one. What is None is left out. The others are made from that line, so that nothing reaches them unmasked.
     """
     line: str = _as_line().info(event.event, audited=event)
-    if form in MAPPINGS:
+    if form != "rotator":
+        from rotator.audit.formats import MAPPINGS  # noqa: PLC0415 - on use: most trails are in rotator's own format
+
         line = json.dumps(MAPPINGS[form](json.loads(line)))
     return f"{line}\n".encode()
 

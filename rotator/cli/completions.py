@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem, ShellComplete, get_completion_class
 
 from rotator.cli.context import DEFAULT_CONFIG, Exit, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from click.shell_completion import CompletionItem
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -34,6 +35,8 @@ def completion(shell: str) -> int:
     zsh:   source <(rotator completion zsh)
     fish:  rotator completion fish | source
     """
+    from click.shell_completion import ShellComplete, get_completion_class  # noqa: PLC0415 - on use, as below
+
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"there is no completion for {shell}")
@@ -47,7 +50,7 @@ def credential_names(context: click.Context, _: click.Parameter, begin: str) -> 
     taken = {text for value in context.params.values() if isinstance(value, tuple) for text in value}
     entries = _content(context).get("credentials")
     names = (entry.get("name") for entry in entries if isinstance(entry, dict)) if isinstance(entries, list) else ()
-    return [CompletionItem(name) for name in _texts(names) if name.startswith(begin) and name not in taken]
+    return _items(name for name in _texts(names) if name.startswith(begin) and name not in taken)
 
 
 def provider_names(context: click.Context, _: click.Parameter, begin: str) -> list[CompletionItem]:
@@ -66,13 +69,19 @@ def profile_names(context: click.Context, _: click.Parameter, begin: str) -> lis
 
     configured = _section(context, "providers", begin)
     known = {item.value for item in configured}
-    return [*configured, *(CompletionItem(name) for name in BUILT_IN if name.startswith(begin) and name not in known)]
+    return [*configured, *_items(name for name in BUILT_IN if name.startswith(begin) and name not in known)]
 
 
 def _section(context: click.Context, section: str, begin: str) -> list[CompletionItem]:
     entries = _content(context).get(section)
     names = entries if isinstance(entries, dict) else ()
-    return [CompletionItem(name) for name in _texts(names) if name.startswith(begin)]
+    return _items(name for name in _texts(names) if name.startswith(begin))
+
+
+def _items(names: Iterable[str]) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - on use: only a press of a key needs it
+
+    return [CompletionItem(name) for name in names]
 
 
 def _texts(values: Any) -> Iterator[str]:
