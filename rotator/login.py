@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
+from rotator.answers import MISCONFIGURED
 from rotator.documents import parse_document
 from rotator.errors import LoginFailed, ProviderUnreachable, Refused, RotatorError, SecretNotFound
 from rotator.model import Malformed
@@ -41,18 +42,14 @@ LONGEST_S = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoints:
-    """Where a login goes; None where the provider has none."""
-
-    authorization: str | None
-    device: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Redirect:
     """What a browser brought back to the loopback address (RFC 6749 section 4.1.2)."""
 
     parameters: Mapping[str, str] = field(repr=False)
+
+    def answers(self, state: str) -> bool:
+        """Return whether this belongs to the login that was begun with `state` (RFC 6749 section 10.12)."""
+        return hmac.compare_digest(self.parameters.get("state", "").encode(), state.encode())
 
 
 def _granted(reply: HttpReply, answer: Mapping[str, Any]) -> bool:
@@ -67,10 +64,12 @@ class Login:
     Args:
         calls: Sends requests.
         say: Tells the person what to do.
+        command: Begins this login anew, as a command line.
     """
 
     calls: ProviderCalls
     say: Callable[[str], None]
+    command: str
 
     @property
     def app(self) -> App:
@@ -84,8 +83,11 @@ class Login:
 
     # --------------------------------------------------------------------------------------------- before it begins
 
-    def prepare(self) -> Endpoints:
-        """See that the token set can be put in the end, and find the endpoints; nobody is asked for anything yet.
+    def prepare(self, *, device: bool) -> str | None:
+        """See that the token set can be put in the end, and find where the login begins; nobody is asked anything yet.
+
+        Returns:
+            The endpoint of this way in; None where the provider has none.
 
         Raises:
             Refused: The client is not known.
@@ -97,30 +99,31 @@ class Login:
             self.app.retrier.call(lambda: self.app.stores[self.credential.store].prove_writable(self.credential.secret))
         self.app.trail.prove_writable()
         self.calls.client()
-        found = self.calls.found("authorization_endpoint", "device_authorization_endpoint")
-        return Endpoints(found["authorization_endpoint"], found["device_authorization_endpoint"])
+        name = "device_authorization_endpoint" if device else "authorization_endpoint"
+        return self.calls.found(name)[name]
 
     # ------------------------------------------------------------------------------------------- the device's way
 
-    def by_device(self, endpoints: Endpoints) -> Versioned:
+    def by_device(self, endpoint: str | None) -> Versioned:
         """Show a code that the person enters elsewhere, wait, and put the token set.
 
         Raises:
             LoginFailed: The person said no, took too long, or the provider offers no such login.
             RotatorError: As `prepare` and `Operations.put`.
         """
-        if not endpoints.device:
+        if not endpoint:
             raise LoginFailed(
                 f"{self.credential.provider.name} has no device_authorization_endpoint",
                 hint=f"log in by a browser: rotator login {self.credential.name}",
             )
-        asked = {"scope": self._scope, **dict(self.credential.provider.login_parameters)}
-        reply = self.calls.post(endpoints.device, {"client_id": self.calls.client().client_id or "", **asked})
+        own = {"client_id": self.calls.client().client_id or "", "scope": self._scope}
+        reply = self.calls.post(endpoint, {**dict(self.credential.provider.login_parameters), **own})
         answer = read_json(reply)
         code, shown = answer.get("device_code"), answer.get("user_code")
         where = answer.get("verification_uri") or answer.get("verification_url")
         if reply.status != OK or not (isinstance(code, str) and isinstance(shown, str) and isinstance(where, str)):
-            raise LoginFailed(f"no code was handed out: {told(reply, answer)}", hint="see the provider's settings")
+            hint = self._mend(answer, "see the provider's settings")
+            raise LoginFailed(f"no code was handed out: {told(reply, answer)}", hint=hint)
         self.say(f"open {where} and enter {shown}")
         whole = answer.get("verification_uri_complete")
         if isinstance(whole, str):
@@ -151,26 +154,32 @@ class Login:
                 case "expired_token":
                     break
                 case _:
-                    raise LoginFailed(f"the code was refused: {told(reply, answer)}", hint=self._again)
+                    hint = self._mend(answer, self._again)
+                    raise LoginFailed(f"the code was refused: {told(reply, answer)}", hint=hint)
         raise LoginFailed("the code was not entered in time", hint=self._again)
 
     # ------------------------------------------------------------------------------------------ the browser's way
 
     def by_browser(
-        self, endpoints: Endpoints, redirect_uri: str, show: Callable[[str], None], wait: Callable[[], Redirect | None]
+        self,
+        endpoint: str | None,
+        redirect_uri: str,
+        show: Callable[[str], None],
+        wait: Callable[[str], Redirect | None],
     ) -> Versioned:
         """Send the person's browser to the provider, take what it brings back, and put the token set.
 
         Args:
             redirect_uri: Where somebody listens already.
             show: Opens an address in the browser, or prints it.
-            wait: Returns what the browser brought back; None when nobody came in time.
+            wait: Returns what the browser brought back with this `state`; when the time is up what it brought without,
+                or None when nobody came.
 
         Raises:
             LoginFailed: As `by_device`; or what came back was not asked for here.
             RotatorError: As `prepare` and `Operations.put`.
         """
-        if not endpoints.authorization:
+        if not endpoint:
             raise LoginFailed(
                 f"{self.credential.provider.name} has no authorization_endpoint",
                 hint=f"set it, or `issuer`; or: rotator login {self.credential.name} --device",
@@ -179,6 +188,7 @@ class Login:
         state, verifier = (f"{ids.new_id()}{ids.new_id()}".replace("-", "") for _ in range(2))
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         query = {
+            **dict(self.credential.provider.login_parameters),
             "response_type": "code",
             "client_id": self.calls.client().client_id,
             "redirect_uri": redirect_uri,
@@ -186,11 +196,10 @@ class Login:
             "state": state,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
-            **dict(self.credential.provider.login_parameters),
         }
-        joint = "&" if urlsplit(endpoints.authorization).query else "?"
-        show(f"{endpoints.authorization}{joint}{urlencode({name: text for name, text in query.items() if text})}")
-        back = wait()
+        joint = "&" if urlsplit(endpoint).query else "?"
+        show(f"{endpoint}{joint}{urlencode({name: text for name, text in query.items() if text})}")
+        back = wait(state)
         if back is None:
             raise LoginFailed("nobody came back from the browser in time", hint=self._again)
         code = self._code(back, state)
@@ -203,21 +212,22 @@ class Login:
         reply = self.calls.token(parameters, Secret(code), Secret(verifier))
         answer = read_json(reply)
         if not _granted(reply, answer):
-            raise LoginFailed(f"the code was refused: {told(reply, answer)}", hint=self._again)
+            hint = self._mend(answer, self._again)
+            raise LoginFailed(f"the code was refused: {told(reply, answer)}", hint=hint)
         return self._put(reply.body)
 
     def _code(self, back: Redirect, state: str) -> str:
         """Return the code that came back, if it came back from where the browser was sent."""
         given = back.parameters
-        if not hmac.compare_digest(given.get("state", "").encode(), state.encode()):
+        if not back.answers(state):
             raise LoginFailed("what the browser brought back was not asked for here: another `state`", hint=self._again)
         issuer = self.credential.provider.issuer
         if issuer and "iss" in given and given["iss"] != issuer:  # RFC 9207 section 2.4
             raise LoginFailed("what the browser brought back is another issuer's", hint=self._again)
         if "error" in given:
-            denied = given["error"] == "access_denied"
-            what = "the person said no" if denied else f"it was refused{error_code(given)}"
-            raise LoginFailed(what, hint=self._again)
+            if given["error"] == "access_denied":
+                raise LoginFailed("the person said no", hint=self._again)
+            raise LoginFailed(f"it was refused{error_code(given)}", hint=self._mend(given, self._again))
         if not given.get("code"):
             raise LoginFailed("the browser brought no code back", hint=self._again)
         return given["code"]
@@ -230,7 +240,12 @@ class Login:
 
     @property
     def _again(self) -> str:
-        return f"begin anew: rotator login {self.credential.name}"
+        return f"begin anew: {self.command}"
+
+    def _mend(self, answer: Mapping[str, Any], otherwise: str) -> str:
+        """Return what to do about a refusal: to begin anew mends none that is about the client or the request."""
+        code = answer.get("error")
+        return MISCONFIGURED.get(code, otherwise) if isinstance(code, str) else otherwise
 
     def _put(self, body: bytes) -> Versioned:
         """Put the token set; where that fails, keep it for the person in a file that nobody else can read."""

@@ -46,7 +46,7 @@ class ProviderCalls:
         """Return endpoints by their names in the provider's entry: as configured, else as the issuer says.
 
         Raises:
-            LoginFailed: The issuer's metadata is not to be trusted, or cannot be read.
+            LoginFailed: The issuer's metadata is not to be trusted, in one of these endpoints say, or cannot be read.
             ProviderUnreachable: It does not answer.
         """
         provider = self.credential.provider
@@ -54,7 +54,19 @@ class ProviderCalls:
         if all(known.values()) or not provider.issuer:
             return known
         metadata = self.metadata(provider.issuer)
-        return {name: url or _address(metadata, name) for name, url in known.items()}
+        return {name: url or self._named(metadata, name) for name, url in known.items()}
+
+    def _named(self, metadata: Mapping[str, Any], name: str) -> str | None:
+        """Return an endpoint that the metadata names; None where they name none."""
+        found: object = metadata.get(name)
+        if found is None:
+            return None
+        provider = self.credential.provider
+        problem = endpoint_problem(found) if isinstance(found, str) else "is not a text"
+        if problem:
+            what = f"the {name} in the metadata at {provider.issuer} {problem}"
+            raise LoginFailed(what, hint=f"have it mended there, or set {name} of the provider {provider.name}")
+        return str(found)
 
     def metadata(self, issuer: str) -> Mapping[str, Any]:
         """Return what the issuer says of itself, if it is the issuer, and names the token endpoint that is configured.
@@ -70,13 +82,12 @@ class ProviderCalls:
             metadata = read_json(reply)
             if metadata.get("issuer") != issuer:
                 raise LoginFailed(
-                    f"the metadata at {issuer} names another issuer: {str(metadata.get('issuer'))[:200]!r}",
+                    f"the metadata at {issuer} names {_another('issuer', metadata)}",
                     hint=f"correct `issuer` of the provider {provider.name}, letter by letter",
                 )
             if metadata.get("token_endpoint") != provider.token_endpoint:
-                named = str(metadata.get("token_endpoint"))[:200]
                 raise LoginFailed(
-                    f"the metadata at {issuer} names another token endpoint: {named!r}",
+                    f"the metadata at {issuer} names {_another('token_endpoint', metadata)}",
                     hint=f"correct `token_endpoint` or `issuer` of the provider {provider.name}",
                 )
             return metadata
@@ -147,9 +158,9 @@ def read_json(reply: HttpReply) -> Mapping[str, Any]:
     return {}
 
 
-def _address(metadata: Mapping[str, Any], name: str) -> str | None:
-    found = metadata.get(name)
-    return found if isinstance(found, str) and endpoint_problem(found) is None else None
+def _another(name: str, metadata: Mapping[str, Any]) -> str:
+    words, found = name.replace("_", " "), metadata.get(name)
+    return f"no {words}" if found is None else f"another {words}: {str(found)[:200]!r}"
 
 
 def number(answer: Mapping[str, Any], name: str, default: float) -> float:

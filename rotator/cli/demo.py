@@ -48,10 +48,13 @@ state: {{type: local, path: {folder}/state.db}}
 escrow: {{type: file, path: {folder}/escrow}}
 audit: [{{type: jsonl, path: {folder}/audit.jsonl}}]
 providers:
-  auth0: {{profile: auth0, domain: sandbox.example, token_endpoint: {auth0}, timeout: 2s}}
-  dailypay: {{profile: dailypay, environment: uat, token_endpoint: {dailypay}, timeout: 2s}}
+  auth0: {{profile: auth0, domain: sandbox.example, token_endpoint: {auth0}, timeout: 2s, rate_limit: {budget}}}
+  dailypay: {{profile: dailypay, environment: uat, token_endpoint: {dailypay}, timeout: 2s, rate_limit: {budget}}}
 credentials:
 """
+
+BUDGET = "{requests: 50, per: 1s}"
+"""Of each provider. Without one a single "too many" would leave one request a second, too few for a short demo."""
 
 CREDENTIAL = """\
   - {{name: {name}, provider: {provider}, client_id: {client_id}, client_secret: {{env: DEMO_CLIENT_SECRET}}}}
@@ -114,7 +117,7 @@ def run_demo(seconds: int, count: int, *, as_json: bool = False) -> int:
 
 def _build(folder: str, server: SandboxServer, count: int) -> App:
     endpoints = {name: server.face(name).token_endpoint for name in FACES}
-    text = CONFIG.format(folder=folder, **endpoints)
+    text = CONFIG.format(folder=folder, budget=BUDGET, **endpoints)
     for number in range(count):
         provider = FACES[number % len(FACES)]
         text += CREDENTIAL.format(name=f"{provider}-{number + 1}", provider=provider, client_id=DEFAULT_CLIENT_ID)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 import webbrowser
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 PATH = "/callback"
-DONE = b"<!doctype html><title>rotator</title><p>Thank you: rotator has what it needs. This window can be closed."
+_PAGE = "<!doctype html><title>rotator</title><p>"
+DONE = f"{_PAGE}Thank you: rotator goes on in its terminal. This window can be closed."
+FAILED = f"{_PAGE}It did not work: the terminal says why. This window can be closed."
+STRAY = f"{_PAGE}This is not the login that was begun. rotator goes on waiting for that one."
 
 
 class Loopback:
@@ -45,13 +49,18 @@ class Loopback:
         """The address that the browser comes back to."""
         return f"http://127.0.0.1:{self._server.server_address[1]}{PATH}"
 
-    def wait(self, timeout_s: float) -> Redirect | None:
-        """Return what the browser brought back; None when nobody came in time."""
+    def wait(self, state: str, timeout_s: float) -> Redirect | None:
+        """Return what the browser brought back for the login that was begun with `state`.
+
+        Whoever comes with another one ends no login: any page can lead a browser here. When the time is up it is told,
+        though: the last such visit is returned, or None when nobody came.
+        """
+        self._server.state = state
         ends_s = time.monotonic() + timeout_s  # noqa: TID251 - a person's patience goes by the machine's clock
         while self._server.brought is None:
             self._server.timeout = ends_s - time.monotonic()  # noqa: TID251 - likewise
             if self._server.timeout <= 0:
-                return None
+                return self._server.stray
             self._server.handle_request()
         return self._server.brought
 
@@ -63,7 +72,21 @@ class Loopback:
 
 
 class _Visits(HTTPServer):
+    state: str = ""
     brought: Redirect | None = None
+    stray: Redirect | None = None
+
+    def visited(self, target: str) -> tuple[int, str]:
+        """Take what a visit brings; return the status and the page that answer it."""
+        parts = urlsplit(target)
+        if parts.path != PATH:
+            return 404, ""
+        redirect = Redirect(dict(parse_qsl(parts.query)))
+        if not redirect.answers(self.state):
+            self.stray = redirect
+            return 400, STRAY
+        self.brought = redirect
+        return 200, DONE if "code" in redirect.parameters and "error" not in redirect.parameters else FAILED
 
 
 class _Visit(BaseHTTPRequestHandler):
@@ -71,17 +94,14 @@ class _Visit(BaseHTTPRequestHandler):
     timeout = 5.0
 
     def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        there = parts.path == PATH
-        if there:
-            self.server.brought = Redirect(dict(parse_qsl(parts.query)))
-        self.send_response(200 if there else 404)
+        status, page = self.server.visited(self.path)
+        self.send_response(status)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
         self.send_header("Cache-Control", "no-store")
         self.send_header("Referrer-Policy", "no-referrer")
         self.end_headers()
-        self.wfile.write(DONE if there else b"")
+        self.wfile.write(page.encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's; the line would hold the code
         """Stay silent."""
@@ -105,10 +125,11 @@ def log_in(
         return exit_code([outcome])
     clock, ids = app.surroundings.clock, app.surroundings.ids
     tell = warn if as_json else say
-    one = Login(ProviderCalls(app, credential, HttpTokenEndpoint(clock, ids)), tell)
-    endpoints = one.prepare()
+    calls = ProviderCalls(app, credential, HttpTokenEndpoint(clock, ids))
+    one = Login(calls, tell, _command(context, name, device=device))
+    endpoint = one.prepare(device=device)
     if device:
-        written = one.by_device(endpoints)
+        written = one.by_device(endpoint)
     else:
 
         def show(address: str) -> None:
@@ -121,9 +142,16 @@ def log_in(
                 tell(address)
 
         with Loopback(port) as loopback:
-            written = one.by_browser(endpoints, loopback.redirect_uri, show, lambda: loopback.wait(timeout_s))
+            uri = loopback.redirect_uri
+            written = one.by_browser(endpoint, uri, show, lambda state: loopback.wait(state, timeout_s))
     say(stored_json(credential, written) if as_json else f"{name}: stored as version {written.version}")
     return Exit.WELL
+
+
+def _command(context: Context, name: str, *, device: bool) -> str:
+    """Return the command line that begins a login anew; $ROTATOR_CONFIG is still there for it."""
+    where = ("-c", context.config) if context.config else ()
+    return shlex.join(("rotator", *where, "login", name, *(("--device",) if device else ())))
 
 
 def end_grant(context: Context, name: str, *, as_json: bool) -> int:

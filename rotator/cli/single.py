@@ -54,7 +54,12 @@ def put(context: Context, name: str, file: str, as_json: bool) -> int:
 @click.command()
 @name_argument
 @click.option("--device", is_flag=True, help="Show a code to be entered on any other device.")
-@click.option("--port", default=0, help="Where the browser comes back to: http://127.0.0.1:PORT/callback.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Where the browser comes back to: http://127.0.0.1:PORT/callback.",
+)
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening it.")
 @click.option("--timeout", type=Span(), default="5m", show_default=True, help="How long to wait for the browser.")
 @json_option

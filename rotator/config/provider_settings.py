@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from rotator.config.durations import HINT, parse_duration
 from rotator.config.secret_sources import SecretSource, Section
@@ -84,6 +84,21 @@ class RuleSettings(Section):
         return self
 
 
+LOGINS_OWN = frozenset(
+    {
+        *("response_type", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"),
+        *("client_id", "client_secret", "client_assertion", "client_assertion_type"),
+    }
+)
+"""Parameters of a login's first request that rotator sets, or that belong into no address."""
+
+
+def _not_its_own(parameters: dict[str, str]) -> dict[str, str]:
+    for name in sorted(LOGINS_OWN & parameters.keys()):
+        raise fault("is set by rotator itself", "leave it out; scope and client have keys of their own", at=(name,))
+    return parameters
+
+
 class ProviderFields(Section):
     """What a profile states and a provider's entry overrides: the fields of `rotator.model.Provider`.
 
@@ -158,7 +173,7 @@ class ProviderFields(Section):
     device_authorization_endpoint: TokenEndpointUrl | None = None
     revocation_endpoint: TokenEndpointUrl | None = None
     login_scope: Scope | None = None
-    login_parameters: dict[Text, Text] = Field(default_factory=dict)
+    login_parameters: Annotated[dict[Text, Text], AfterValidator(_not_its_own)] = Field(default_factory=dict)
     assertion_claims: dict[Text, str | int | bool | None] = Field(default_factory=dict)
     token_parameters: dict[Text, Text] = Field(default_factory=dict)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-import urllib.error
-import urllib.request
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rotator import login as logins
 from rotator.cli import logins as cli_logins
+from rotator.cli.context import Context
 from rotator.escrow.file import FileEscrow
 from rotator.records import SealedEntry
 from rotator.testing.sandbox import DEFAULT_CLIENT_SECRET
-from tests.app.stage import poll
+from tests.cli.persons import saying
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,47 +41,6 @@ def with_endpoints(stage: Stage) -> Stage:
     return stage
 
 
-def visit(address: str) -> None:
-    """Do as a browser does: follow the redirect back to the loopback address."""
-    try:
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            assert b"can be closed" in answer.read()
-    except urllib.error.HTTPError as error:
-        error.close()
-
-
-@pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A browser with a person in front of it; the addresses that it was sent to."""
-    visited: list[str] = []
-
-    def opened(address: str) -> bool:
-        visited.append(address)
-        threading.Thread(target=visit, args=(address,), daemon=True).start()
-        return True
-
-    monkeypatch.setattr(cli_logins.webbrowser, "open", opened)
-    return visited
-
-
-def saying(stage: Stage, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a person say a word as soon as a device shows its code."""
-    real = logins.Login.by_device
-
-    def by_device(self: Any, endpoints: Any) -> Any:
-        say = self.say
-
-        def told(text: str) -> None:
-            say(text)
-            if " enter " in text:
-                stage.face().say(text.rsplit(" ", 1)[1], word)
-
-        object.__setattr__(self, "say", told)
-        return real(self, endpoints)
-
-    monkeypatch.setattr(logins.Login, "by_device", by_device)
-
-
 def test_a_browser_brings_the_first_token_set(offered: Stage, browser: list[str]) -> None:
     """By a code with PKCE; the credential is rotated like any other from then on."""
     ended = offered.cli(*LOGIN)
@@ -94,6 +52,35 @@ def test_a_browser_brings_the_first_token_set(offered: Stage, browser: list[str]
     assert offered.is_live()
     assert offered.cli("once", "--force").code == 0
     assert offered.is_live()
+
+
+OWN = ("response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method")
+
+
+@pytest.mark.parametrize("way", [(), ("--device",)])
+def test_what_a_login_sets_itself_goes_before_the_providers_parameters(
+    offered: Stage, browser: list[str], monkeypatch: pytest.MonkeyPatch, way: tuple[str, ...]
+) -> None:
+    """Also where they come by a way that no configuration was checked on."""
+    saying(offered, "approved", monkeypatch)
+    parameters = (*((name, "planted") for name in OWN), ("audience", "https://api/"))
+    monkeypatch.setattr(Context, "app", with_parameters(parameters))
+    ended = offered.cli(*LOGIN, *way)
+    assert ended.code == 0, ended.err
+    assert not any("planted" in address for address in browser)
+    assert all("audience=" in address for address in browser)
+
+
+def with_parameters(parameters: tuple[tuple[str, str], ...]) -> Callable[..., Any]:
+    real = Context.app
+
+    def app(*arguments: Any, **options: Any) -> Any:
+        made = real(*arguments, **options)
+        [credential] = made.credentials
+        changed = replace(credential, provider=replace(credential.provider, login_parameters=parameters))
+        return replace(made, credentials=[changed])
+
+    return app
 
 
 def test_a_device_that_is_approved_brings_it_too(offered: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,19 +112,16 @@ def test_without_a_browser_the_address_is_printed(offered: Stage, browser: list[
     assert f"{offered.face().token_endpoint}/authorize?" in ended.out
     assert ended.code == 1
     assert "nobody came back" in ended.err
-    assert "rotator login alpha" in ended.err
+    assert "begin anew: rotator " in ended.err
 
 
-@pytest.mark.parametrize(
-    ("person", "told"), [("denies", "the person said no"), ("forged", "not asked for here: another `state`")]
-)
-def test_what_is_not_a_yes_changes_nothing(offered: Stage, browser: list[str], person: Any, told: str) -> None:
-    """A refusal; or an answer to somebody else's question."""
+def test_a_no_in_the_browser_changes_nothing(offered: Stage, browser: list[str]) -> None:
+    """And is told as what it is."""
     offered.seed()
     before = offered.version()
-    offered.face().settings.person = person
+    offered.face().settings.person = "denies"
     ended = offered.cli(*LOGIN)
-    assert (ended.code, told in ended.err) == (1, True)
+    assert (ended.code, "the person said no" in ended.err) == (1, True)
     assert offered.version() == before
 
 
@@ -277,19 +261,6 @@ def test_a_port_that_is_taken_is_told_before_the_browser_opens(offered: Stage, b
         ended = offered.cli(*LOGIN, "--port", port)
     assert (ended.code, "cannot listen" in ended.err) == (2, True)
     assert browser == []
-
-
-def test_other_visitors_are_not_the_browser(offered: Stage) -> None:
-    """A favicon is asked for first, by some."""
-    with cli_logins.Loopback(0) as loopback:
-        came: list[Any] = []
-        waiting = threading.Thread(target=lambda: came.append(loopback.wait(10.0)))
-        waiting.start()
-        base = loopback.redirect_uri.removesuffix("/callback")
-        visit(f"{base}/favicon.ico")
-        visit(f"{base}/callback?code=x&state=y")
-        waiting.join()
-        assert poll(lambda: came, "the visit")[0].parameters == {"code": "x", "state": "y"}
 
 
 def test_no_secret_is_shown(offered: Stage, browser: list[str]) -> None:

@@ -213,6 +213,25 @@ def test_a_wrong_variable_is_one_problem_in_the_report() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("response_type", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"),
+        *("client_id", "client_secret", "client_assertion", "client_assertion_type"),
+    ],
+)
+def test_what_a_login_sets_itself_is_no_parameter_of_an_entry(name: str) -> None:
+    """A `state` that is known beforehand, or no PKCE, would let a stranger's login in."""
+    parameters = {"audience": "https://api/", name: "plain"}
+    assert problems(lambda content: content["providers"]["acme"].update(login_parameters=parameters)) == [
+        (
+            f"providers.acme.login_parameters.{name}",
+            "is set by rotator itself",
+            "leave it out; scope and client have keys of their own",
+        )
+    ]
+
+
 def test_a_provider_needs_an_endpoint() -> None:
     """A profile without one leaves it to the entry."""
     [(key, what, _)] = faults(profile="generic")

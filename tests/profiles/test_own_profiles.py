@@ -152,6 +152,7 @@ def test_every_typo_is_told_with_file_line_and_what_was_meant(folder: Path) -> N
         (ACME.replace("is: word", "is: choice"), "./acme.yaml:6: variables.tenant", "`of` belongs to `is: choice`"),
         (ACME + "timeout: ${LIMIT}\n", "./acme.yaml:12: timeout", "the environment variable LIMIT is not set"),
         (ACME + "profile: auth0\n", "./acme.yaml:12: profile", "unknown key"),
+        (ACME + "login_parameters: {state: x}\n", "./acme.yaml:12: login_parameters.state", "is set by rotator itself"),
         (
             ACME + "private_key: hunter2\n",
             "./acme.yaml:12: private_key",
