@@ -13,6 +13,8 @@ from rotator import login as logins
 from rotator.cli import logins as cli_logins
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.app.stage import Stage
 
 
@@ -41,6 +43,27 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def saying(stage: Stage, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a person say a word as soon as a device shows its code."""
+
+    def heard(text: str) -> None:
+        if " enter " in text:
+            stage.face().say(text.rsplit(" ", 1)[1], word)
+
+    beside_a_device(heard, monkeypatch)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a person visit the address with the code in it as soon as a device shows it."""
+
+    def heard(text: str) -> None:
+        if text.startswith("or open "):
+            with urllib.request.urlopen(text.removeprefix("or open "), timeout=10) as answer:
+                assert b"The device is" in answer.read()
+
+    beside_a_device(heard, monkeypatch)
+
+
+def beside_a_device(heard: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a person hear what a device's login says."""
     real = logins.Login.by_device
 
     def by_device(self: Any, endpoint: Any) -> Any:
@@ -48,8 +71,7 @@ def saying(stage: Stage, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
         def told(text: str) -> None:
             say(text)
-            if " enter " in text:
-                stage.face().say(text.rsplit(" ", 1)[1], word)
+            heard(text)
 
         object.__setattr__(self, "say", told)
         return real(self, endpoint)

@@ -13,7 +13,7 @@ from rotator.cli.context import Context
 from rotator.escrow.file import FileEscrow
 from rotator.records import SealedEntry
 from rotator.testing.sandbox import DEFAULT_CLIENT_SECRET
-from tests.cli.persons import saying
+from tests.cli.persons import answering, saying
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,8 +65,9 @@ def test_what_a_login_sets_itself_goes_before_the_providers_parameters(
     saying(offered, "approved", monkeypatch)
     parameters = (*((name, "planted") for name in OWN), ("audience", "https://api/"))
     monkeypatch.setattr(Context, "app", with_parameters(parameters))
-    ended = offered.cli(*LOGIN, *way)
+    ended = offered.cli(*LOGIN, *way, "--timeout", "20")
     assert ended.code == 0, ended.err
+    assert offered.document()["scope"] == "openid offline_access"
     assert not any("planted" in address for address in browser)
     assert all("audience=" in address for address in browser)
 
@@ -91,6 +92,20 @@ def test_a_device_that_is_approved_brings_it_too(offered: Stage, monkeypatch: py
     assert "and enter " in ended.out
     assert "user_code=" in ended.out
     assert offered.is_live()
+
+
+@pytest.mark.parametrize(("person", "code"), [("approves", 0), ("denies", 1)])
+def test_a_person_answers_a_device_over_http(
+    offered: Stage, monkeypatch: pytest.MonkeyPatch, person: Any, code: int
+) -> None:
+    """At the address that was shown, as curl would; the sandbox's person says yes or no."""
+    offered.face().settings.person = person
+    answering(monkeypatch)
+    ended = offered.cli(*LOGIN, "--device")
+    assert ended.code == code, ended.err
+    assert ("the person said no" in ended.err) == bool(code)
+    assert not code or offered.face().report.requests == 1
+    assert code or offered.is_live()
 
 
 def test_a_dead_grant_names_the_way_back_and_that_works(offered: Stage, browser: list[str]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -77,6 +78,29 @@ def test_the_module_serves_and_stops_by_itself() -> None:
     assert line["faces"] == {
         "dailypay": {"token_endpoint": line["url"] + "/oauth2/token", "clients": [DEFAULT_CLIENT_ID]}
     }
+
+
+def test_a_port_that_is_taken_is_told_in_one_sentence(serve: Serve) -> None:
+    """Exit code 2, and nothing on stdout that a script could take for an address; likewise what is no port."""
+    taken = urlsplit(serve(auth0_face()).token_endpoint).port
+    for port, why in ((taken, "Address already in use"), (99999, "a port is 0 to 65535")):
+        command = [sys.executable, "-m", "rotator.testing.sandbox", "--seconds", "0", "--port", str(port)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (result.returncode, result.stdout) == (2, "")
+        told = f"python -m rotator.testing.sandbox: cannot listen at 127.0.0.1:{port}: {why}\n"
+        assert result.stderr == told
+
+
+@pytest.mark.parametrize(("person", "word"), [("approves", "approved"), ("denies", "denied")])
+def test_a_device_is_answered_at_the_address_that_it_shows(serve: Serve, send: Send, person: Any, word: str) -> None:
+    """By whoever visits it with the code; no other code is anybody's."""
+    face = serve(auth0_face(person=person))
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    shown = send(face.metadata["device_authorization_endpoint"], body="client_id=sandbox-client", headers=form).json
+    assert send(shown["verification_uri"], method="GET").status == 404
+    assert send(f"{shown['verification_uri']}?user_code=OTHER", method="GET").status == 404
+    page = send(shown["verification_uri_complete"], method="GET")
+    assert (page.status, page.body.decode()) == (200, f"The device is {word}.\n")
 
 
 def test_all_faces_are_served_unless_told_otherwise(capsys: pytest.CaptureFixture[str]) -> None:

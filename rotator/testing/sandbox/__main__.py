@@ -1,7 +1,8 @@
 """`python -m rotator.testing.sandbox`: the sandbox in a process of its own, for a limited time.
 
 Prints one JSON line when it listens: `{"url", "faces": {name: {"token_endpoint", "clients": [id]}}}`. The clients'
-secret is `DEFAULT_CLIENT_SECRET`. Other processes drive it by `rotator.testing.sandbox.admin`.
+secret is `DEFAULT_CLIENT_SECRET`. Other processes drive it by `rotator.testing.sandbox.admin`. Where it cannot listen
+it says so in one sentence, and the exit code is 2.
 """
 
 from __future__ import annotations
@@ -28,14 +29,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, required=True, help="after which it stops by itself")
     parser.add_argument("--faces", nargs="+", choices=FACES, default=list(FACES), help="default: all")
     options = parser.parse_args(arguments)
-    with SandboxServer([FACES[name]() for name in dict.fromkeys(options.faces)], port=options.port) as server:
+    sandbox = SandboxServer([FACES[name]() for name in dict.fromkeys(options.faces)], port=options.port)
+    try:
+        sandbox.start()
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a port is 0 to 65535"
+        sys.stderr.write(f"{parser.prog}: cannot listen at 127.0.0.1:{options.port}: {reason}\n")
+        return 2
+    try:
         faces = {
             name: {"token_endpoint": face.token_endpoint, "clients": list(face.settings.clients)}
-            for name, face in server.faces.items()
+            for name, face in sandbox.faces.items()
         }
-        sys.stdout.write(json.dumps({"url": server.url, "faces": faces}) + "\n")
+        sys.stdout.write(json.dumps({"url": sandbox.url, "faces": faces}) + "\n")
         sys.stdout.flush()
         SystemClock().sleep(options.seconds)
+    finally:
+        sandbox.stop()
     return 0
 
 

@@ -222,7 +222,8 @@ class Face:
     def elsewhere(self, method: str, path: str, query: str, content_type: str, body: bytes) -> Reply | None:
         """Answer a request to one of the tenant's other endpoints; None where there is none of this path.
 
-        They lie below the token endpoint: `/authorize`, `/device`, and `/.well-known/openid-configuration`.
+        They lie below the token endpoint: `/authorize`, `/device` and the page `/activate` for its person, `/revoke`,
+        and `/.well-known/openid-configuration`.
         """
         below = path.removeprefix(self._settings.token_path)
         with self._lock:
@@ -234,6 +235,8 @@ class Face:
                     if request.problem:
                         return error_reply(400, "invalid_request", request.problem)
                     return self._logins.device(dict(request.parameters), f"{self.token_endpoint}/activate")
+                case "GET", "/activate":
+                    return self._logins.activate(query)
                 case "POST", "/revoke":
                     request = read_token_request("", content_type, body, self._settings)
                     return self._revocation(dict(request.parameters))

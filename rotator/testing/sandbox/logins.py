@@ -15,7 +15,7 @@ from authlib.oauth2.rfc6749.errors import AccessDeniedError
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oauth2.rfc8628 import AuthorizationPendingError, ExpiredTokenError, SlowDownError
 
-from rotator.testing.sandbox.messages import Reply, error_reply, json_reply
+from rotator.testing.sandbox.messages import Reply, error_reply, json_reply, text_reply
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -106,6 +106,16 @@ class Logins:
             "interval": int(interval_s),
         }
         return json_reply(200, body)
+
+    def activate(self, query: str) -> Reply:
+        """Answer a visit to the address that a device shows, as a person would who is logged in and enters the code."""
+        user_code = dict(parse_qsl(query)).get("user_code", "")
+        word = "denied" if self.settings.person == "denies" else "approved"
+        try:
+            self.say(user_code, word)
+        except LookupError:
+            return text_reply(404, "No device shows this code: ?user_code=CODE takes the one that is shown.")
+        return text_reply(200, f"The device is {word}.")
 
     def say(self, user_code: str, word: str) -> None:
         """Let the person approve or deny a device; `approved` or `denied`.

@@ -52,6 +52,11 @@ def json_reply(status: int, body: Mapping[str, Any], headers: tuple[tuple[str, s
     return Reply(status, (("Content-Type", "application/json"), *_NO_STORE, *headers), json.dumps(body).encode())
 
 
+def text_reply(status: int, text: str) -> Reply:
+    """Return a page for a person."""
+    return Reply(status, (("Content-Type", "text/plain; charset=utf-8"), *_NO_STORE), f"{text}\n".encode())
+
+
 def error_reply(status: int, code: str, description: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     """Return an error answer (RFC 6749 section 5.2)."""
     return json_reply(status, {"error": code, "error_description": description}, headers)

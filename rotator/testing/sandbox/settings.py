@@ -57,7 +57,8 @@ class FaceSettings:
         rate_limit: Counted per client over every request that arrives; None is no limit. The window is exact, with
             no allowance for uneven travel times.
         clients: By client id.
-        person: What a person does who is asked in a browser: approves, denies, or comes back with a forged state.
+        person: What a person does who is asked in a browser: approves, denies, or comes back with a forged state. A
+            device is approved or denied.
         device_interval_s: How often a device may ask.
         device_lives_s: How long its person has.
         unapproved: Subjects for whom no client may ask by an assertion.
