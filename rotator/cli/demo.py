@@ -109,9 +109,11 @@ def run_demo(seconds: int, count: int, *, as_json: bool = False) -> int:
             f"authorization server at {server.url}"
         )
         tally = Tally(quiet=as_json or console is not None)
-        _run(app, tally, console, seconds)
-        found = _found(app, server, tally, Path(folder) / "audit.jsonl")
+        interrupted = _run(app, tally, console, seconds)
+        found = _found(app, server, tally, Path(folder) / "audit.jsonl", interrupted=interrupted)
     say(json_text(asdict(found) | {"well": found.well})) if as_json else _sum_up(found)
+    if interrupted:
+        return Exit.INTERRUPTED
     return Exit.WELL if found.well else Exit.PERSON
 
 
@@ -126,9 +128,17 @@ def _build(folder: str, server: SandboxServer, count: int) -> App:
     return build(load_config(text, env, source="the demo's configuration"), "daemon", surroundings)
 
 
-def _run(app: App, tally: Tally, console: Console | None, seconds: int) -> None:
+def _run(app: App, tally: Tally, console: Console | None, seconds: int) -> bool:
+    """Run the daemon; return whether the interrupt key ended it."""
     daemon = Daemon(app, lambda: app, tally.tell, _no_log, change_check_s=2.0)
-    before = signal.signal(signal.SIGINT, lambda *_: daemon.stop())
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        daemon.stop()
+
+    before = signal.signal(signal.SIGINT, interrupt)
     thread = threading.Thread(target=daemon.run, name="daemon")
     thread.start()
     clock = app.surroundings.clock
@@ -147,6 +157,7 @@ def _run(app: App, tally: Tally, console: Console | None, seconds: int) -> None:
         daemon.stop()
         thread.join()
         signal.signal(signal.SIGINT, before)
+    return interrupted
 
 
 def _no_log(*_: object, **__: Any) -> None:
@@ -163,6 +174,7 @@ class Found:
         slow: Who was rotated too rarely.
         deferred: How often, by reason.
         failed: What is wrong, by credential.
+        interrupted: Whether it was ended before its time; who was rotated too rarely says little then.
     """
 
     rotations: int
@@ -174,6 +186,7 @@ class Found:
     left_in_escrow: int
     audit_events: int
     failed: dict[str, str]
+    interrupted: bool
 
     @property
     def well(self) -> bool:
@@ -181,7 +194,7 @@ class Found:
         return not (self.lost or self.slow or self.reuse_detections or self.left_in_escrow)
 
 
-def _found(app: App, server: SandboxServer, tally: Tally, audit: Path) -> Found:
+def _found(app: App, server: SandboxServer, tally: Tally, audit: Path, *, interrupted: bool) -> Found:
     """Compare what is stored with what the authorization server holds to be live."""
     names = [credential.name for credential in app.credentials]
     return Found(
@@ -194,6 +207,7 @@ def _found(app: App, server: SandboxServer, tally: Tally, audit: Path) -> Found:
         left_in_escrow=len(app.escrow.all_waiting()),
         audit_events=len(audit.read_text(encoding="utf-8").splitlines()),
         failed=tally.failed,
+        interrupted=interrupted,
     )
 
 
@@ -209,7 +223,9 @@ def _sum_up(found: Found) -> None:
     say(f"audit events      {found.audit_events}")
     for name, error in found.failed.items():
         say(f"needs a person    {name}: {error}")
-    if found.slow:
+    if found.interrupted:
+        warn("rotator: interrupted before the time was up")
+    elif found.slow:
         warn(f"rotator: rotated fewer than {GOAL} times: {', '.join(found.slow)}")
 
 
