@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 PATH = "/callback"
 _PAGE = "<!doctype html><title>rotator</title><p>"
-DONE = f"{_PAGE}Thank you: rotator goes on in its terminal. This window can be closed."
+DONE = f"{_PAGE}Thank you: the login goes on in the terminal. This window can be closed."
 FAILED = f"{_PAGE}It did not work: the terminal says why. This window can be closed."
-STRAY = f"{_PAGE}This is not the login that was begun. rotator goes on waiting for that one."
+STRAY = f"{_PAGE}This is not the login that was begun. That one is still waited for."
 
 
 class Loopback:

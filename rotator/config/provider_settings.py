@@ -90,13 +90,13 @@ LOGINS_OWN = frozenset(
         *("client_id", "client_secret", "client_assertion", "client_assertion_type"),
     }
 )
-"""Parameters of a login's first request that rotator sets, or that belong into no address."""
+"""Parameters of a login's first request that rotator sets itself, or that belong into no address."""
 
 
-def _not_its_own(parameters: dict[str, str]) -> dict[str, str]:
-    for name in sorted(LOGINS_OWN & parameters.keys()):
-        raise fault("is set by rotator itself", "leave it out; scope and client have keys of their own", at=(name,))
-    return parameters
+def _not_its_own(name: str) -> str:
+    if name in LOGINS_OWN:
+        raise fault("is set by rotator itself", "leave it out; scope and client have keys of their own")
+    return name
 
 
 class ProviderFields(Section):
@@ -173,7 +173,7 @@ class ProviderFields(Section):
     device_authorization_endpoint: TokenEndpointUrl | None = None
     revocation_endpoint: TokenEndpointUrl | None = None
     login_scope: Scope | None = None
-    login_parameters: Annotated[dict[Text, Text], AfterValidator(_not_its_own)] = Field(default_factory=dict)
+    login_parameters: dict[Annotated[Text, AfterValidator(_not_its_own)], Text] = Field(default_factory=dict)
     assertion_claims: dict[Text, str | int | bool | None] = Field(default_factory=dict)
     token_parameters: dict[Text, Text] = Field(default_factory=dict)
 

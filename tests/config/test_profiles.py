@@ -232,6 +232,16 @@ def test_what_a_login_sets_itself_is_no_parameter_of_an_entry(name: str) -> None
     ]
 
 
+def test_each_such_parameter_is_told() -> None:
+    """In one report."""
+    parameters = {"state": "fixed", "prompt": "login", "redirect_uri": "http://127.0.0.1:1/x"}
+    found = problems(lambda content: content["providers"]["acme"].update(login_parameters=parameters))
+    assert [where for where, _, _ in found] == [
+        "providers.acme.login_parameters.state",
+        "providers.acme.login_parameters.redirect_uri",
+    ]
+
+
 def test_a_provider_needs_an_endpoint() -> None:
     """A profile without one leaves it to the entry."""
     [(key, what, _)] = faults(profile="generic")
