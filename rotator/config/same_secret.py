@@ -29,6 +29,11 @@ def same_secret(settings: Settings) -> Iterator[Finding]:
         if other is not credential:
             what = f"credential {other.name} already rotates this secret"
             yield Finding(path, what, "a refresh token has one owner: keep one of the two credentials")
+    for path, credential, other, earlier in _alike_ones(settings):
+        if credential.grant != other.grant:
+            # Those of one grant are both left alone once they are read; two grants have nothing to be found by.
+            what = f"is, or may be, the secret of credential {other.name}, {earlier}, which has another grant"
+            yield Finding(path, what, "keep one of the two credentials")
 
 
 def perhaps_same_secret(settings: Settings) -> Iterator[Finding]:
@@ -37,6 +42,14 @@ def perhaps_same_secret(settings: Settings) -> Iterator[Finding]:
     Which account a name is looked up in, and what an ARN without its end leads to, only AWS can tell, when it is read;
     then both are left alone.
     """
+    for path, credential, other, earlier in _alike_ones(settings):
+        if credential.grant == other.grant:
+            what = f"may be the secret of credential {other.name}, {earlier}"
+            yield Finding(path, what, "if it is, keep one of the two credentials")
+
+
+def _alike_ones(settings: Settings) -> Iterator[tuple[Path, CredentialSettings, CredentialSettings, str]]:
+    """Yield each credential with an earlier one whose secret is spelled otherwise and may be the same."""
     seen: dict[str, list[tuple[str, CredentialSettings]]] = {}
     for path, credential, store, secret in _placed(settings):
         if not isinstance(store, AwsSecretsManagerStore):
@@ -44,8 +57,7 @@ def perhaps_same_secret(settings: Settings) -> Iterator[Finding]:
         spellings = _spellings(secret)
         for earlier, other in _once(seen, spellings):
             if earlier != secret and _alike(earlier, secret):
-                what = f"may be the secret of credential {other.name}, {earlier}"
-                yield Finding(path, what, "if it is, keep one of the two credentials")
+                yield path, credential, other, earlier
         for spelling in spellings:
             seen.setdefault(spelling, []).append((secret, credential))
 

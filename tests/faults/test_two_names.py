@@ -248,6 +248,18 @@ def test_a_name_beside_an_arn_of_that_name_is_a_warning(
     assert (f"credentials[1] (beta).secret: may be the secret of credential alpha, {secrets[0]}" in out + err) is warns
 
 
+@pytest.mark.parametrize("secrets", [["team/payroll", f"{ARN}-AbC123"], [f"{ARN}-AbC123", "team/payroll"]])
+def test_two_grants_on_what_may_be_one_secret_are_refused(
+    server: SandboxServer, tmp_path: Path, secrets: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two refresh tokens the store shows that they are one; two grants have nothing to be found by."""
+    alpha, beta = (credential(name, secret) for name, secret in zip(NAMES, secrets, strict=True))
+    config = configuration(server, {"aws": AWS}, alpha, {**beta, "grant": "client_credentials"})
+    assert commands.run(["-c", str(saved(tmp_path / "both.yaml", config)), "check"]) == 2
+    out, err = capsys.readouterr()
+    assert f"is, or may be, the secret of credential alpha, {secrets[0]}, which has another grant" in out + err
+
+
 def test_a_name_and_an_arn_of_one_secret_are_both_left_alone(
     server: SandboxServer, tmp_path: Path, moto_url: str, fake_session: Any, new_name: Callable[[str], str]
 ) -> None:
