@@ -75,6 +75,11 @@ class Scenario:
         """Whether a refresh token may be presented any number of times."""
         return self.replay == "safe"
 
+    @property
+    def stands(self) -> bool:
+        """Whether the grant is the client's own: also of a case that somebody has changed."""
+        return self.standing and self.safe and not (self.rotates or self.revocations)
+
     @classmethod
     def drawn(cls, seed: int) -> Scenario:
         """Draw a scenario from a seed."""

@@ -119,7 +119,7 @@ class World:
             on_doubt=scenario.on_doubt,
             timeout_s=TIMEOUT_S,
         )
-        if scenario.standing:
+        if scenario.stands:
             provider = replace(provider, grant="client_credentials")
         self.credential = Credential(SECRET, provider, "main", SECRET, client_id="client")
         disturbing = ("outages", "reseeds", "jumps", "disks", "losses", "backups")
