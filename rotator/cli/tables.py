@@ -27,7 +27,7 @@ COLOURS = {
 
 HEADINGS = ("NAME", "PROVIDER", "STATE", "EXPIRES", "NEXT", "ROTATED")
 NAME, PROVIDER, STATE, EXPIRES, NEXT, ROTATED = range(len(HEADINGS))
-TODO = "WHAT TO DO"
+ADVICE = "WHAT TO DO"
 
 DISPENSABLE = (ROTATED, PROVIDER, NEXT)
 """What goes first where a terminal is too narrow for all: a name that is cut can be given to no command."""
@@ -87,7 +87,7 @@ def status_lines(rows: Sequence[Row], now: datetime, width: int | None) -> Itera
         width: Of the terminal; None lets each row have one line, however long.
     """
     cells = [HEADINGS, *(_cells(row, now) for row in rows)]
-    advice = [TODO, *(ARROW.join(advice_of(row)) for row in rows)]
+    advice = [ADVICE, *(ARROW.join(advice_of(row)) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     beside = _taken(widths, range(len(HEADINGS))) + len(BETWEEN)
     if width is None or beside + max(map(len, advice)) <= width or width - beside >= ADVICE_WIDTH:
