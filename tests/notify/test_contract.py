@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 import os
 import sys
@@ -19,7 +20,7 @@ from rotator.notifiers.slack import Slack
 from rotator.notifiers.webhook import Webhook
 from rotator.redact import Secret
 from rotator.testing.contracts import NotifierContract, NotifierHarness
-from tests.notify.receiver import Receiver, closed_port, receiving, silent_port
+from tests.notify.receiver import Receiver, closed_port, silent_port
 from tests.servers import REGION, fake_session, moto_url, new_name
 
 if TYPE_CHECKING:
@@ -61,12 +62,6 @@ class OverHttp(NotifierHarness):
 
     def unreachable(self) -> Notifier:
         return self.leading_to(f"http://127.0.0.1:{closed_port()}{PATH}")
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
 
 
 class TestWebhook(NotifierContract):
@@ -132,11 +127,13 @@ class OnAws(NotifierHarness):
     def client(self, service: Any, url: str) -> Any:
         return aws_session.client(service, endpoint_url=url, session=self.session, answer_s=ANSWER_S)
 
+    @abc.abstractmethod
     def prepared(self) -> Notifier:
-        raise NotImplementedError
+        """Make the topic or the bus, subscribe the queue to it, and return a notifier of it."""
 
+    @abc.abstractmethod
     def leading_to(self, url: str) -> Notifier:
-        raise NotImplementedError
+        """Return a notifier of what was prepared, with a service at `url`."""
 
     def received(self) -> list[str]:
         found: dict[str, str] = {}
