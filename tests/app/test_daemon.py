@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,74 +16,14 @@ from rotator.fleet import FOREVER_S
 from rotator.limits import RateLimit
 from rotator.rotation import Rotation
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID
+from tests.app.daemons import expiring, running
 from tests.app.situations import Crash
 from tests.app.stage import WAIT_S, Stage, poll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from rotator.observe import Observed
     from rotator.outcomes import Outcome
     from rotator.wiring import App
-
-
-@dataclass
-class Running:
-    """A daemon in a thread, and what it told."""
-
-    daemon: Daemon
-    told: list[Outcome] = field(default_factory=list)
-    notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-
-    def noted(self, text: str) -> list[dict[str, Any]]:
-        return [facts for note, facts in self.notes if note == text]
-
-    def of(self, name: str) -> list[Outcome]:
-        return [outcome for outcome in self.told if outcome.name == name]
-
-    def rotated(self, name: str) -> int:
-        return sum(isinstance(outcome, outcomes.Rotated) for outcome in self.of(name))
-
-
-@contextmanager
-def running(
-    stage: Stage, app: App | None = None, *, check_s: float = 0.2, reload: Callable[[], App] | None = None
-) -> Iterator[Running]:
-    """Run the daemon for the length of the block; at its end it has ended cleanly."""
-    app = app or stage.app("daemon", pause_s=0.3)
-    made: Running
-
-    def tell(outcome: Outcome) -> None:
-        made.told.append(outcome)
-
-    def note(text: str, **facts: Any) -> None:
-        made.notes.append((text, facts))
-
-    daemon = Daemon(app, reload or (lambda: stage.app("daemon", pause_s=0.3)), tell, note, change_check_s=check_s)
-    made = Running(daemon)
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            daemon.run()
-        except BaseException as error:  # noqa: BLE001 - shown by the test's thread
-            failures.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        poll(lambda: made.noted("running") or failures, "the start")
-        yield made
-    finally:
-        daemon.stop()
-        thread.join(WAIT_S)
-    assert failures == []
-    assert not thread.is_alive()
-
-
-def expiring(stage: Stage, name: str = "alpha", *, in_s: int = 10) -> None:
-    now = int(stage.clock.now().timestamp())
-    stage.write(name, issued_at=now - 3600, expires_at=now + in_s)
 
 
 def test_what_a_person_puts_is_noticed_without_a_restart(real_stage: Stage) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rotator.operations import Operations
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID
+from tests.app.daemons import running
 from tests.app.stage import poll
-from tests.app.test_daemon import running
 
 if TYPE_CHECKING:
     from tests.app.stage import Stage

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from rotator.errors import StoreUnavailable
+from tests.app.daemons import Running, expiring, running
 from tests.app.stage import poll
-from tests.app.test_daemon import Running, expiring, running
 
 if TYPE_CHECKING:
     from tests.app.stage import Stage

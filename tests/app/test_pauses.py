@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rotator.errors import StoreDenied
 from rotator.ledger import provider_key
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID
+from tests.app.daemons import expiring, running
 from tests.app.stage import poll
-from tests.app.test_daemon import expiring, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from rotator.stores.local import LocalSecretStore
+from tests.app.daemons import expiring, running
 from tests.app.stage import poll
-from tests.app.test_daemon import expiring, running
 
 if TYPE_CHECKING:
     import pytest

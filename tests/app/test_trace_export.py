@@ -13,8 +13,8 @@ import pytest
 from rotator.clocks import SystemClock, this_actor
 from rotator.traces import Traces
 from tests.app.collectors import Collector, collecting
+from tests.app.daemons import expiring
 from tests.app.stage import CANARIES, poll
-from tests.app.test_daemon import expiring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ import pytest
 
 from rotator.bulk import read_each
 from rotator.errors import StoreUnavailable
+from tests.app.daemons import expiring, running
 from tests.app.stage import Stage, poll, real_stage, stage
-from tests.app.test_daemon import expiring, running
 
 if TYPE_CHECKING:
     from pathlib import Path

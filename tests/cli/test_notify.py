@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.notify.daemons import HOOK_KEY, hook
-from tests.notify.receiver import Receiver, closed_port, receiving
+from tests.notify.receiver import Receiver, closed_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.app.stage import Stage
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
 
 
 @pytest.fixture

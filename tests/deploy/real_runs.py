@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from rotator.cli.context import Exit
+from tests.app.daemons import expiring, running
 from tests.app.stage import Stage, poll
-from tests.app.test_daemon import expiring, running
 from tests.app.test_listener import ask
 
 

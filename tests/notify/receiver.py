@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.leak_hunt import HUNT
 
 if TYPE_CHECKING:
@@ -53,23 +55,23 @@ class Receiver:
 @contextlib.contextmanager
 def receiving() -> Iterator[Receiver]:
     """Receive for the length of the block."""
-    receiver = Receiver()
+    made = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             headers = {name.lower(): value for name, value in self.headers.items()}
             HUNT.saw("message to a notifier", body)  # no message holds a secret of any test
-            receiver.requests.append(Received(self.path, headers, body))
-            if receiver.hangs:
-                receiver.over.wait(60)
-            elif receiver.trickles:
+            made.requests.append(Received(self.path, headers, body))
+            if made.hangs:
+                made.over.wait(60)
+            elif made.trickles:
                 self._trickle()
             else:
-                self.send_response(receiver.status)
-                for name, value in receiver.headers.items():
+                self.send_response(made.status)
+                for name, value in made.headers.items():
                     self.send_header(name, value)
-                answer = receiver.answer.encode()
+                answer = made.answer.encode()
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
@@ -77,7 +79,7 @@ def receiving() -> Iterator[Receiver]:
         def _trickle(self) -> None:
             with contextlib.suppress(OSError):
                 self.wfile.write(b"HTTP/1.1 20")
-                while not receiver.over.wait(0.2):
+                while not made.over.wait(0.2):
                     self.wfile.write(b"0")
                     self.wfile.flush()
 
@@ -85,16 +87,23 @@ def receiving() -> Iterator[Receiver]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    receiver.port = server.server_port
+    made.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
-        yield receiver
+        yield made
     finally:
-        receiver.over.set()
+        made.over.set()
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver for the length of a test."""
+    with receiving() as made:
+        yield made
 
 
 @contextlib.contextmanager

@@ -11,23 +11,16 @@ import pytest
 
 from rotator.sightings import Lookout
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID
-from tests.app.stage import Stage, poll, real_stage
-from tests.notify.daemons import HOOK_KEY, expiring, hook, messages, running
+from tests.app.daemons import expiring
+from tests.app.stage import Stage, poll
+from tests.notify.daemons import HOOK_KEY, hook, messages, running
 from tests.notify.receiver import Receiver, receiving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-__all__ = ["real_stage"]
+    from collections.abc import Callable
 
 DIED = ("case.opened", "grant_dead", "alpha")
 LIVES = ("case.over", "grant_dead", "alpha")
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
 
 
 @pytest.fixture

@@ -26,19 +26,12 @@ from rotator.notifiers.webhook import Webhook, key_of
 from rotator.redact import Secret
 from rotator.told import Told
 from tests.app.stage import poll
-from tests.notify.receiver import Receiver, receiving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.notify.receiver import Receiver
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 DEAD = Notice("case-1.1", "case.opened", AT, "its grant is dead", kind="grant_dead", credential="alpha")
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
 
 
 @dataclass

@@ -20,10 +20,9 @@ from rotator.notifiers.posts import Poster
 from rotator.notifiers.webhook import Webhook
 from rotator.redact import Secret
 from tests.config.right_config import ENV, changed
-from tests.notify.receiver import Receiver, receiving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.notify.receiver import Receiver
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "notifications.md").read_text(encoding="utf-8")
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -34,12 +33,6 @@ def block(name: str) -> str:
     found = re.search(rf"<!-- tested: {name} -->\n```\w+\n(.*?)```", PAGE, re.DOTALL)
     assert found
     return found[1]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
 
 
 def test_the_configuration_is_right(tmp_path: Path) -> None:

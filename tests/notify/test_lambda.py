@@ -11,21 +11,13 @@ import pytest
 from rotator import aws_events
 from tests.integration.conftest import table
 from tests.notify.daemons import HOOK_KEY, messages
-from tests.notify.receiver import Receiver, receiving
 from tests.test_aws_events import Context, deployed, names, sandbox, seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rotator.testing.sandbox import SandboxServer
+    from tests.notify.receiver import Receiver
 
 __all__ = ["deployed", "names", "sandbox", "table"]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
 
 
 @pytest.fixture

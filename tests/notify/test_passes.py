@@ -12,22 +12,13 @@ from rotator.errors import StoreUnavailable
 from rotator.stores.local import LocalSecretStore
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID
 from tests.app import situations
-from tests.app.stage import Stage, stage
 from tests.notify.daemons import HOOK_KEY, hook, messages
-from tests.notify.receiver import Receiver, receiving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-__all__ = ["stage"]
+    from tests.app.stage import Stage
+    from tests.notify.receiver import Receiver
 
 DIED = ("case.opened", "grant_dead", "alpha")
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
 
 
 @pytest.fixture
