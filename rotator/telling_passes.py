@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rotator.bounded import started
+from rotator.bounded import bounded
 from rotator.sightings import view_of_pass
 from rotator.told import Couriers, place_of
 
@@ -73,17 +72,21 @@ class PassTelling:
         within_s = min(within_s, HURRIED_S) if hurried else within_s
         ends_s = clock.monotonic_s() + within_s
         if told.of_cases and within_s >= LEAST_S:
-            # In a thread that may be left behind: a state that hangs must not hold up the end of a run.
-            work = threading.Thread(target=self._announce, args=(results, within_s), name="notify", daemon=True)
-            if started(work):
-                work.join(within_s)
-            if work.is_alive() or work.ident is None:
-                self.note("open cases were not told in time; the next run tells them")
+            self._announce_within(results, within_s)
         if self._couriers is not None:
             self._couriers.close(ends_s - clock.monotonic_s())
             self._couriers = None
         if last:
             told.close()
+
+    def _announce_within(self, results: Sequence[Outcome], within_s: float) -> None:
+        try:  # a state that hangs must not hold up the end of a run
+            in_time = bounded(lambda: self._announce(results, within_s), within_s)
+        except Exception as error:  # noqa: BLE001 - a plug-in's defect must not change how a run ends
+            self.note("open cases cannot be told now", problem=type(error).__name__)
+            return
+        if not in_time:
+            self.note("open cases were not told in time; the next run tells them")
 
     def _announce(self, results: Sequence[Outcome], within_s: float) -> None:
         app, told = self.app, self.app.told

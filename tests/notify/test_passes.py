@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rotator import telling_passes
+from rotator.case_ledger import CaseLedger
 from rotator.errors import StoreUnavailable
 from rotator.stores.local import LocalSecretStore
 from rotator.testing.sandbox import DEFAULT_CLIENT_ID
@@ -81,6 +82,21 @@ def test_a_notifier_that_hangs_holds_the_end_up_for_seconds(
     assert time.monotonic() - began < 8
     assert ended.code == 1
     assert "warning: " in ended.err
+
+
+def test_a_defect_in_the_telling_is_one_line(told: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a state that raises what its port does not name, a pass tells the kind: no traceback, and no other code."""
+
+    def defect(*_: Any) -> None:
+        raise ZeroDivisionError("detail-that-no-error-shows")
+
+    dead(told)
+    monkeypatch.setattr(CaseLedger, "change", defect)
+    ended = told.cli("once")
+    assert ended.code == 1
+    assert "rotator: warning: open cases cannot be told now (problem: ZeroDivisionError)\n" in ended.err
+    assert "Traceback" not in ended.err
+    assert "detail-that-no-error-shows" not in ended.err
 
 
 def test_readers_are_told_by_a_pass(told: Stage, receiver: Receiver) -> None:
