@@ -34,6 +34,7 @@ from rotator.config.durations import parse_duration
 from rotator.config.load import load_config
 from rotator.config.store_settings import AwsSecretsManagerStore
 from rotator.errors import ConfigError, Problem
+from rotator.passes import Watchers
 from rotator.reports import pass_report
 from rotator.wiring import Surroundings, build, with_discovered
 
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from rotator.errors import RotatorError
     from rotator.last_pass import LastPass
     from rotator.model import Credential
-    from rotator.observe import Observed
     from rotator.outcomes import Outcome
     from rotator.telling_passes import PassTelling
     from rotator.wiring import App
@@ -241,24 +241,15 @@ def _run(
     # What was compared with all others already is not compared once more: that would read the whole fleet for ten.
     apart = compared and all(credential.name in compared for credential in credentials)
     telling = _telling(app)
-    watchers: list[LastPass | PassTelling] = [one for one in (left, telling) if one]
-
-    def seen(credential: Credential, observed: Observed | RotatorError) -> None:
-        for one in watchers:
-            one.seen(credential, observed)
-
-    def tell(outcome: Outcome) -> None:
-        for one in watchers:
-            one.done(outcome)
-
+    watchers = Watchers([one for one in (left, telling) if one])
     results = app.passes.run(
         credentials,
         horizon_s=horizon_s,
         answers_by=_answers_by(app, context),
         among=() if apart else app.credentials,
         compared=compared,
-        seen=seen,
-        tell=tell,
+        seen=watchers.seen,
+        tell=watchers.done,
     )
     if telling:
         telling.finish(results, within_s=_time_to_tell_s(context), last=False)

@@ -7,7 +7,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rotator import outcomes, policy
 from rotator.addresses import normal
@@ -44,6 +44,35 @@ BULK_FROM = 8
 """Fewer credentials than these are read singly: a rotation then begins with what was read, without reading again."""
 
 MOST_TOGETHER = 100
+
+
+class Watcher(Protocol):
+    """Follows one pass, in its thread. Raises nothing."""
+
+    def seen(self, credential: Credential, observed: Observed | RotatorError) -> None:
+        """Take over what was read of a credential, or why it could not be read."""
+        ...
+
+    def done(self, outcome: Outcome) -> None:
+        """Take over what became of one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Several watchers as one."""
+
+    members: Sequence[Watcher] = ()
+
+    def seen(self, credential: Credential, observed: Observed | RotatorError) -> None:
+        """See `Watcher.seen`."""
+        for member in self.members:
+            member.seen(credential, observed)
+
+    def done(self, outcome: Outcome) -> None:
+        """See `Watcher.done`."""
+        for member in self.members:
+            member.done(outcome)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from rotator.last_pass import LastPass
     from rotator.model import Credential
-    from rotator.observe import Observed
     from rotator.outcomes import Outcome
     from rotator.progress import Progress
     from rotator.shards import Shard
@@ -182,23 +181,19 @@ def once(
     shard: Shard | None,
 ) -> int:
     """Make one pass: rotate all that falls due within the horizon. A name goes before the shard."""
-    watchers: list[LastPass | PassTelling] = []
-
-    def seen(credential: Credential, observed: Observed | RotatorError) -> None:
-        for one in watchers:
-            one.seen(credential, observed)
-
-    def tell(outcome: Outcome) -> None:
-        for one in watchers:
-            one.done(outcome)
-        if not as_json:
-            say(shown.outcome_line(outcome, dry_run=dry_run))
+    from rotator.passes import Watchers  # noqa: PLC0415 - beside its use
 
     with context.watched() as progress:
         app = context.app("once", None if names else shard, progress, whole=not (names or dry_run))
         credentials = chosen(app, names)
         left, telling = _last_pass(context, app), None if dry_run else _telling(app)
-        watchers += filter(None, (left, telling))
+        watchers = Watchers([one for one in (left, telling) if one])
+
+        def tell(outcome: Outcome) -> None:
+            watchers.done(outcome)
+            if not as_json:
+                say(shown.outcome_line(outcome, dry_run=dry_run))
+
         with Interruption() as interruption:
             if dry_run:
                 results = _looked_at(app, credentials, horizon, force, progress)
@@ -212,7 +207,7 @@ def once(
                     stop=interruption.stop,
                     until=app.passes.until_in(max(horizon, LEAST_PASS_S)),
                     among=app.credentials,
-                    seen=seen,
+                    seen=watchers.seen,
                     tell=tell,
                     progress=progress,
                 )

@@ -13,6 +13,7 @@ from rotator.cli.context import Context
 from rotator.escrow.file import FileEscrow
 from rotator.records import SealedEntry
 from rotator.testing.sandbox import DEFAULT_CLIENT_SECRET
+from tests.app import situations
 from tests.cli.persons import answering, saying
 
 if TYPE_CHECKING:
@@ -288,8 +289,12 @@ def test_no_secret_is_shown(offered: Stage, browser: list[str]) -> None:
 # ---------------------------------------------------------------------------------------------- the way out
 
 
-def revocable(stage: Stage) -> Stage:
+def offer_revocation(stage: Stage) -> None:
     stage.config["providers"]["acme"]["revocation_endpoint"] = f"{stage.face().token_endpoint}/revoke"
+
+
+def revocable(stage: Stage) -> Stage:
+    offer_revocation(stage)
     stage.ready()
     return stage
 
@@ -341,4 +346,13 @@ def test_what_waits_in_escrow_is_not_lost_to_a_revocation(stage: Stage, monkeypa
     monkeypatch.setattr(FileEscrow, "waiting", lambda *_: (entry,))
     ended = stage.cli("revoke", "alpha", "--yes")
     assert (ended.code, "wait in escrow" in ended.err) == (2, True)
+    assert stage.face().live_refresh_token(1) is not None
+
+
+def test_a_revocation_does_not_get_in_the_way_of_a_rotation(stage: Stage) -> None:
+    """While somebody is at work on the secret nothing is sent: its reply would come too late for a spent token."""
+    situations.held(stage)
+    offer_revocation(stage)
+    ended = stage.cli("revoke", "alpha", "--yes")
+    assert (ended.code, "is at work on alpha" in ended.err) == (2, True)
     assert stage.face().live_refresh_token(1) is not None
