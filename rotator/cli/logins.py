@@ -126,7 +126,7 @@ def log_in(
     clock, ids = app.surroundings.clock, app.surroundings.ids
     tell = warn if as_json else say
     calls = ProviderCalls(app, credential, HttpTokenEndpoint(clock, ids))
-    one = Login(calls, tell, _command(context, name, device=device))
+    one = Login(calls, tell, _command(context, name, device=device, port=port))
     endpoint = one.prepare(device=device)
     if device:
         written = one.by_device(endpoint)
@@ -148,10 +148,11 @@ def log_in(
     return Exit.WELL
 
 
-def _command(context: Context, name: str, *, device: bool) -> str:
+def _command(context: Context, name: str, *, device: bool, port: int) -> str:
     """Return the command line that begins a login anew; $ROTATOR_CONFIG is still there for it."""
     where = ("-c", context.config) if context.config else ()
-    return shlex.join(("rotator", *where, "login", name, *(("--device",) if device else ())))
+    how = ("--device",) if device else ("--port", str(port)) if port else ()  # where only that address is registered
+    return shlex.join(("rotator", *where, "login", name, *how))
 
 
 def end_grant(context: Context, name: str, *, as_json: bool) -> int:

@@ -9,6 +9,7 @@ import pytest
 from rotator.cli import commands, logins
 from rotator.testing.sandbox.face import Face
 from tests.cli.persons import saying
+from tests.notify.receiver import closed_port
 
 if TYPE_CHECKING:
     from tests.app.stage import Stage
@@ -63,6 +64,14 @@ def test_the_way_of_a_login_is_kept(offered: Stage, monkeypatch: pytest.MonkeyPa
     saying(offered, "denied", monkeypatch)
     ended = offered.cli(*LOGIN, "--device")
     assert f"begin anew: rotator -c {offered.file} login alpha --device\n" in ended.err
+
+
+def test_the_port_of_a_login_is_kept(offered: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider may have that address registered and no other."""
+    monkeypatch.setattr(logins.webbrowser, "open", lambda _: True)
+    port = closed_port()
+    ended = offered.cli(*LOGIN, "--port", str(port), "--timeout", "0")
+    assert f"begin anew: rotator -c {offered.file} login alpha --port {port}\n" in ended.err
 
 
 def test_a_configuration_out_of_the_environment_is_not_repeated(
