@@ -145,6 +145,20 @@ def test_who_comes_back_with_the_wrong_state_alone_is_told_when_the_time_is_up(
     assert offered.version() == before
 
 
+def test_a_code_of_another_issuer_is_not_redeemed(offered: Stage, sent: Any) -> None:
+    """A code that another provider gave out for this login would be shown to this one (RFC 9207 section 2.4)."""
+    offered.config["providers"]["acme"]["issuer"] = offered.face().issuer
+
+    def mixed_up(address: str) -> Visit:
+        asked = parse_qs(urlsplit(address).query)
+        return visit(f"{asked['redirect_uri'][0]}?code=x&state={asked['state'][0]}&iss=https://another.example")
+
+    sent(mixed_up)
+    ended = offered.cli("login", "alpha")
+    assert (ended.code, "what the browser brought back is another issuer's" in ended.err) == (1, True)
+    assert offered.face().report.requests == 0
+
+
 @pytest.mark.parametrize("port", ["99999", "-5"])
 def test_a_port_that_is_none_is_a_mistake_in_the_command_line(offered: Stage, port: str) -> None:
     """Exit code 2, without a traceback."""
