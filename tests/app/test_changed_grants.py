@@ -13,8 +13,10 @@ from rotator.first_token import first_token
 from rotator.looks import _of_record
 from rotator.model import Listed
 from rotator.stores.local import LocalSecretStore
+from rotator.token_endpoint import HttpTokenEndpoint
 
 if TYPE_CHECKING:
+    from rotator.model import RefreshRequest
     from tests.app.stage import Stage
 
 STANDING = "client_credentials"
@@ -189,3 +191,22 @@ def test_each_secret_has_its_own_names_for_its_standing_grants(stage: Stage) -> 
     identity = stage.record().identity
     assert not standing_digests(identity) & standing_digests(stage.record("beta").identity)
     assert stage.digest("beta") not in standing_digests(identity)
+
+
+def test_what_a_login_brought_is_not_compared_with_the_clients_own_token(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person's ID token and scope say nothing about a token that the client gets for itself."""
+    stage.ready()
+    assert {"id_token", "scope"} <= stage.document().keys()
+    sent: list[RefreshRequest] = []
+    refresh = HttpTokenEndpoint.refresh
+
+    def watched(self: Any, request: RefreshRequest, **more: Any) -> Any:
+        sent.append(request)
+        return refresh(self, request, **more)
+
+    monkeypatch.setattr(HttpTokenEndpoint, "refresh", watched)
+    to(stage, STANDING)
+    assert stage.cli("once", "--force").code == 0
+    assert [(one.id_token, one.granted_scope) for one in sent] == [(None, None)]
